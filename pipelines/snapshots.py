@@ -1,0 +1,225 @@
+"""Snapshots: what readers see. Publish, list, newest, keep the last few, roll back.
+
+A snapshot is an immutable, newly named DuckDB file with a small JSON card beside it; the pointer file
+`current` names the one that serves. DuckDB serves old data when a file is replaced under its own name, so
+no name is ever used twice. Every step is made durable before the next one (file, card, folder, pointer),
+so a kill at any moment leaves the old snapshot serving or the new one, never a half.
+What stays out: deciding whether a snapshot may be made (assets.py), and reading one (dashboard/data.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from models.faults import fault
+
+if TYPE_CHECKING:
+    import duckdb
+
+POINTER = "current"
+_NAME = re.compile(r"^milepost-(\d{8}T\d{6}Z-[0-9a-f]{8})\.duckdb$")
+_UNFINISHED = ".tmp"
+_HEAD = 3 * 4096  # DuckDB's file header and its two database headers
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One published state of the marts. `as_of`: the instant it tells of; `published_at`: when it was made."""
+
+    id: str
+    path: Path
+    as_of: datetime
+    published_at: datetime
+    is_current: bool
+
+
+def publish(
+    con: duckdb.DuckDBPyConnection,
+    folder: Path,
+    as_of: datetime,
+    published_at: datetime,
+    *,
+    reporting_currency: str,
+    keep: int,
+) -> Snapshot:
+    """Copy schema `marts` of an open warehouse to a new file, make it current, keep the last `keep`.
+
+    `con` must hold the warehouse for writing: that is what keeps a second publisher out, and why leftovers
+    found here belong to nobody.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
+    id_ = f"{published_at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+    unfinished = folder / f"{id_}.duckdb{_UNFINISHED}"
+    _copy(con, unfinished, (id_, as_of, published_at, reporting_currency))
+    _sync(unfinished)
+    target = folder / f"milepost-{id_}.duckdb"
+    card = {
+        "as_of": as_of.astimezone(UTC).isoformat(),
+        "published_at": published_at.astimezone(UTC).isoformat(),
+        "reporting_currency": reporting_currency,
+        "bytes": unfinished.stat().st_size,
+        "head_sha256": _head_sha256(unfinished),
+    }
+    _write_durably(target.with_suffix(".json"), json.dumps(card, indent=1))
+    unfinished.rename(target)
+    _sync(folder)
+    _write_durably(folder / POINTER, target.name + "\n")
+    for old in available(folder)[keep:]:
+        if not old.is_current:
+            _remove(old.path)
+    return Snapshot(id_, target, as_of, published_at, is_current=True)
+
+
+def newest(folder: Path) -> Snapshot | None:
+    """The snapshot that serves: the one pointed at, or the newest whole one where that is lost or damaged."""
+    pointed = _pointed(folder)
+    if pointed and (snapshot := _read(folder / pointed)):
+        return replace(snapshot, is_current=True)
+    rest = sorted(_whole(folder), key=_age, reverse=True)
+    return replace(rest[0], is_current=True) if rest else None
+
+
+def available(folder: Path) -> list[Snapshot]:
+    """Every whole snapshot, newest first; damaged ones are left out."""
+    serving = newest(folder)
+    found = sorted(_whole(folder), key=_age, reverse=True)
+    return [replace(one, is_current=serving is not None and one.id == serving.id) for one in found]
+
+
+def roll_back(folder: Path, id_: str) -> Snapshot:
+    """Make an older (or again a newer) snapshot the one that serves. The next publish moves on from it."""
+    found = {one.id: one for one in available(folder)}
+    if id_ not in found:
+        known = ", ".join(found) or "none"
+        raise fault(str(folder), f"there is no whole snapshot {id_!r}.", f"Choose one of: {known}.")
+    _write_durably(folder / POINTER, found[id_].path.name + "\n")
+    return replace(found[id_], is_current=True)
+
+
+def sweep(folder: Path) -> list[Path]:
+    """Remove what a killed publish left behind, and return it. Only while no publish is under way."""
+    if not folder.is_dir():
+        return []
+    leftovers = [
+        path
+        for path in sorted(folder.iterdir())
+        if _UNFINISHED in path.suffixes
+        or (path.suffix == ".json" and not path.with_suffix(".duckdb").exists())
+    ]
+    for path in leftovers:
+        path.unlink(missing_ok=True)
+    return leftovers
+
+
+def _copy(con: duckdb.DuckDBPyConnection, file: Path, card: tuple[str, datetime, datetime, str]) -> None:
+    (source,) = con.execute("select current_database()").fetchall()[0]
+    home = f"{_quoted(source)}.marts"
+    tables = con.execute(
+        "select table_name, comment from duckdb_tables() where database_name = ? and schema_name = 'marts'"
+        " order by table_name",
+        [source],
+    ).fetchall()
+    columns = con.execute(
+        "select table_name, column_name, comment from duckdb_columns() where database_name = ?"
+        " and schema_name = 'marts' and comment is not null",
+        [source],
+    ).fetchall()
+    con.execute(f"attach {_text(str(file))} as snapshot")
+    try:
+        con.execute("begin")
+        con.execute("create schema snapshot.marts")
+        for table, comment in tables:
+            here = f"snapshot.marts.{_quoted(table)}"
+            con.execute(f"create table {here} as from {home}.{_quoted(table)}")
+            if comment is not None:
+                con.execute(f"comment on table {here} is {_text(comment)}")
+        for table, column, comment in columns:
+            con.execute(
+                f"comment on column snapshot.marts.{_quoted(table)}.{_quoted(column)} is {_text(comment)}"
+            )
+        con.execute(
+            "create table snapshot.marts.snapshot"
+            " (snapshot_id text, as_of timestamptz, published_at timestamptz, reporting_currency text)"
+        )
+        con.execute("insert into snapshot.marts.snapshot values (?, ?, ?, ?)", card)
+        con.execute("commit")
+        con.execute("checkpoint snapshot")
+    except BaseException:
+        con.execute("rollback")
+        con.execute("detach snapshot")
+        file.unlink(missing_ok=True)
+        raise
+    con.execute("detach snapshot")
+
+
+def _whole(folder: Path) -> Iterator[Snapshot]:
+    if folder.is_dir():
+        yield from filter(None, map(_read, folder.glob("milepost-*.duckdb")))
+
+
+def _read(file: Path) -> Snapshot | None:
+    """The snapshot in a file, or None where the file or its card is missing, cut short or overwritten."""
+    name = _NAME.match(file.name)
+    try:
+        card = json.loads(file.with_suffix(".json").read_text("utf-8"))
+        as_of, published_at = (datetime.fromisoformat(card[key]) for key in ("as_of", "published_at"))
+        is_whole = file.stat().st_size == card["bytes"] and _head_sha256(file) == card["head_sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return Snapshot(name[1], file, as_of, published_at, is_current=False) if name and is_whole else None
+
+
+def _pointed(folder: Path) -> str | None:
+    try:
+        name = (folder / POINTER).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return name if _NAME.match(name) else None
+
+
+def _age(snapshot: Snapshot) -> tuple[datetime, str]:
+    return snapshot.published_at, snapshot.id
+
+
+def _remove(file: Path) -> None:
+    file.unlink(missing_ok=True)
+    file.with_suffix(".json").unlink(missing_ok=True)
+
+
+def _head_sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.sha256(stream.read(_HEAD)).hexdigest()
+
+
+def _write_durably(file: Path, text: str) -> None:
+    unfinished = file.with_name(f"{file.name}.{secrets.token_hex(4)}{_UNFINISHED}")
+    unfinished.write_text(text, "utf-8")
+    _sync(unfinished)
+    unfinished.replace(file)
+    _sync(file.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
