@@ -33,7 +33,7 @@ _HEAD = 3 * 4096  # DuckDB's file header and its two database headers
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One published state of the marts. `as_of`: the instant it tells of; `published_at`: when it was made."""
+    """One published state of the marts: `as_of` is the instant it tells of."""
 
     id: str
     path: Path

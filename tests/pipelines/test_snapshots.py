@@ -201,7 +201,8 @@ from pipelines import snapshots
 con = duckdb.connect(sys.argv[1])
 at = datetime(2026, 7, 1, tzinfo=UTC)
 for turn in range(10_000):
-    snapshots.publish(con, Path(sys.argv[2]), at, at + timedelta(seconds=turn), reporting_currency="USD", keep=3)
+    published_at = at + timedelta(seconds=turn)
+    snapshots.publish(con, Path(sys.argv[2]), at, published_at, reporting_currency="USD", keep=3)
     print(turn, flush=True)
 """
 
