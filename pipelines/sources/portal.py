@@ -1,0 +1,355 @@
+"""Pulls the records of a client portal: keyset pages over HTTP become tables of text, as received.
+
+Each pull asks for what was updated since the last one, less an overlap, and passes on only rows that are
+new or changed; an older version of a row never replaces a newer one. What stays out: what the records mean
+(staging), where they are stored and when they are pulled.
+
+dlt's own REST client is not used for the pages, since it reads money as floats; its HTTP client, which
+waits as long as `Retry-After` says, is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import count
+from types import MappingProxyType
+from typing import Any, NoReturn, cast
+
+import dlt
+import polars as pl
+from dlt.sources import DltResource, DltSource
+from dlt.sources.helpers.requests import Client
+from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
+from requests import RequestException, Response
+from requests.exceptions import ChunkedEncodingError
+
+from models.catalog import Entity, Field, contract
+from models.faults import Fault, fault
+from pipelines.settings import PortalSource, Settings, token
+
+# What the contract's common columns are called on the wire.
+ENVELOPE = {"id": "source_key", "updated_at": "recorded_at", "url": "source_url", "deleted_at": "deleted_at"}
+BATCH_ROWS = 20_000  # rows held in memory before they are passed on
+
+Record = Mapping[str, Any]
+Row = dict[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How often a request is tried, and how long is waited in between at most, in seconds."""
+
+    attempts: int = 5
+    backoff_seconds: float = 0.5
+    ceiling_seconds: float = 60.0
+    timeout_seconds: float = 60.0
+
+
+def wire_fields(entity: Entity) -> Mapping[str, Field]:
+    """The fields of an entity under the names a portal sends them by; the envelope stands first."""
+    own = {name: one for name, one in entity.columns.items() if name not in contract().common}
+    return {**{wire: entity.columns[name] for wire, name in ENVELOPE.items()}, **own}
+
+
+FIELDS: Mapping[str, Mapping[str, Field]] = MappingProxyType(
+    {name: wire_fields(entity) for name, entity in contract().entities.items()}
+)
+
+
+def source(
+    name: str, settings: Settings, environ: Mapping[str, str], patience: Patience = Patience()
+) -> DltSource:
+    """The portal's records as a dlt source: one resource per entity of the contract.
+
+    Raises `Fault` at once where the token is missing, and while pulling for whatever the portal answers
+    that is not a page of the contract.
+    """
+    configured = cast(PortalSource, settings.sources[name])
+    door = Door(name, configured, token(name, configured, environ), patience)
+    resources = [_resource(entity, door, configured.lookback_seconds) for entity in FIELDS]
+    return DltSource(dlt.Schema(f"raw_{name}"), "portal", resources)
+
+
+def _resource(entity: str, door: Door, lookback_seconds: int) -> DltResource:
+    names = tuple(FIELDS[entity])
+    columns: dict[str, Any] = {one: {"data_type": "text", "nullable": one != "id"} for one in names}
+    columns["updated_at"]["dedup_sort"] = (
+        "desc"  # without it dlt keeps the stale one of two versions in a batch
+    )
+    return dlt.resource(
+        _changes,
+        name=entity,
+        columns=columns,
+        primary_key="id",
+        write_disposition={"disposition": "merge", "strategy": "delete-insert"},
+    )(entity, door, timedelta(seconds=lookback_seconds))
+
+
+def _changes(entity: str, door: Door, lookback: timedelta) -> Iterator[Any]:
+    """Tables of new and changed rows. The state says how far the last pull came, and is stored with its rows."""
+    state = dlt.current.resource_state()
+    columns = list(FIELDS[entity])
+    if state.get("columns") != columns:  # another contract: ask for everything again
+        state.clear()
+    reach = Reach(lookback, state.get("newest"), dict(state.get("recent", {})))
+    names = Names(columns)
+    batch: list[Row] = []
+    silent = True
+    since = reach.since
+    for page in door.pages(entity, since):
+        batch += reach.news([row_of(record, names) for record in page])
+        if len(batch) >= BATCH_ROWS:
+            yield _table(batch, names)
+            batch, silent = [], False
+    if batch:
+        yield _table(batch, names)
+    elif silent and "columns" not in state:
+        yield dlt.mark.materialize_table_schema()
+    for key, value in (("columns", columns), ("newest", reach.newest), ("recent", reach.recent)):
+        if state.get(key) != value:
+            state[key] = value
+
+
+@dataclass(slots=True)
+class Reach:
+    """How far a pull has come: the newest `updated_at`, and a print of each row within the lookback of it.
+
+    A row is news when it is not older than that window and differs from the version known: so an
+    overlap costs nothing, a late row is not missed, and a resent old version changes nothing.
+    """
+
+    lookback: timedelta
+    newest: str | None = None
+    recent: dict[str, list[str]] = field(default_factory=dict)  # id -> [updated_at, print]
+    since: str | None = field(init=False)
+    edge: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.since = _earlier(self.newest, self.lookback) if self.newest else None
+        self.edge = self.since or ""
+
+    def news(self, rows: list[Row]) -> list[Row]:
+        """The rows of a page that are new or changed, remembered for the next pull."""
+        fresh = [row for row in rows if self._is_news(row)]
+        if fresh:
+            self.newest = max(self.newest or "", *(_moment(row) for row in fresh))
+            self._move_edge(_earlier(self.newest, self.lookback))
+            self.recent |= {
+                _key(row): [_moment(row), _print(row)] for row in fresh if _moment(row) >= self.edge
+            }
+        return fresh
+
+    def _is_news(self, row: Row) -> bool:
+        if self.since and _moment(row) < self.since:
+            return False
+        known = self.recent.get(_key(row))
+        return (
+            known is None or _moment(row) > known[0] or (_moment(row) == known[0] and _print(row) != known[1])
+        )
+
+    def _move_edge(self, edge: str) -> None:
+        if edge > self.edge:
+            self.edge = edge
+            self.recent = {key: known for key, known in self.recent.items() if known[0] >= edge}
+
+
+class Names:
+    """Column names of one entity's rows: the contract's as they are, others cleaned and kept apart from them."""
+
+    def __init__(self, columns: Iterable[str]) -> None:
+        self._known = {name: name for name in columns}
+
+    def of(self, wire: str) -> str:
+        if wire not in self._known:
+            stem = _plain(wire)
+            taken = set(self._known.values())
+            candidates = (stem if number == 1 else f"{stem}_{number}" for number in count(1))
+            self._known[wire] = next(name for name in candidates if name not in taken)
+        return self._known[wire]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known.values())
+
+
+def row_of(record: Record, names: Names) -> Row:
+    """A record with every value as text: null stays null, numbers keep their digits, nesting becomes JSON."""
+    row = {names.of(key): value if value is None or value.__class__ is str else _text(value)
+           for key, value in record.items()}  # fmt: skip
+    row["updated_at"] = _sortable(datetime.fromisoformat(str(row["updated_at"])))
+    return row
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False, default=float)
+    return str(value)
+
+
+def _table(batch: list[Row], names: Names) -> Any:
+    """The rows as an Arrow table of text columns, which dlt stores without looking at each value."""
+    return pl.from_dicts(batch, schema=dict.fromkeys(names, pl.String)).to_arrow()
+
+
+def _sortable(moment: datetime) -> str:
+    """An instant in the one form whose order as text is its order in time: UTC, microseconds."""
+    aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return aware.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _earlier(moment: str, span: timedelta) -> str:
+    return _sortable(datetime.fromisoformat(moment) - span)
+
+
+def _moment(row: Row) -> str:
+    return str(row["updated_at"])
+
+
+def _key(row: Row) -> str:
+    return str(row["id"])
+
+
+def _print(row: Row) -> str:
+    content = json.dumps(row, sort_keys=True).encode()
+    return hashlib.blake2b(content, digest_size=9).hexdigest()
+
+
+def _plain(name: str) -> str:
+    """A name as a column: `Client name` and `clientName` become `client_name`."""
+    split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    return re.sub(r"\W+|_+", "_", split).strip("_").lower() or "column"
+
+
+class Door:
+    """Asks one portal for pages, and says plainly what is wrong with an answer."""
+
+    def __init__(self, name: str, configured: PortalSource, secret: str, patience: Patience) -> None:
+        self.name = name
+        self.url = configured.url.rstrip("/")
+        self.page_size = configured.page_size
+        self._auth = BearerTokenAuth(secret)
+        self._client = Client(
+            request_timeout=patience.timeout_seconds,
+            raise_for_status=False,
+            request_max_attempts=patience.attempts,
+            request_backoff_factor=patience.backoff_seconds,
+            request_max_retry_delay=patience.ceiling_seconds,
+        )
+
+    def pages(self, entity: str, since: str | None) -> Iterator[list[Record]]:
+        """The pages of an entity updated at or after `since`; each record has what the contract requires."""
+        required = [name for name, one in FIELDS[entity].items() if one.required]
+        cursor: str | None = None
+        while True:
+            asked = {"updated_since": since, "cursor": cursor, "limit": str(self.page_size)}
+            page = self._page(entity, {key: value for key, value in asked.items() if value is not None})
+            records = page["data"]
+            for place, record in enumerate(records):
+                self._check(entity, place, record, required)
+            yield records
+            following = page.get("next_cursor")
+            if not following:
+                return
+            if following == cursor:
+                raise self._fault(entity, f"gives the cursor {cursor!r} again, so its pages never end.",
+                                  "The portal must give another cursor with every page.")  # fmt: skip
+            cursor = str(following)
+
+    def _page(self, entity: str, asked: Mapping[str, str]) -> Mapping[str, Any]:
+        answer = self._get(entity, asked)
+        self._refuse_status(entity, answer)
+        page = self._parsed(entity, answer)
+        if not isinstance(page, dict) or not isinstance(page.get("data"), list):
+            held = (
+                f"the keys {', '.join(page) or 'none'}"
+                if isinstance(page, dict)
+                else f"a {type(page).__name__}"
+            )
+            raise self._fault(entity, f'answers a page without a list "data" (it holds {held}).',
+                              'A page is {"data": [...], "next_cursor": ...}; check the url of the source.')  # fmt: skip
+        return page
+
+    def _get(self, entity: str, asked: Mapping[str, str]) -> Response:
+        try:
+            return self._client.get(f"{self.url}/v1/{entity}", params=asked, auth=self._auth)
+        except ChunkedEncodingError:
+            raise self._fault(entity, "breaks off in the middle of a page, every time it is asked.",
+                              "Look at the portal's own log, and pull again.") from None  # fmt: skip
+        except RequestException as error:
+            raise self._fault(entity, f"cannot be reached ({_cause(error)}).",
+                              "Check that the portal runs, and the url of the source.") from None  # fmt: skip
+
+    def _refuse_status(self, entity: str, answer: Response) -> None:
+        status = answer.status_code
+        if status in (401, 403):
+            raise self._fault(entity, f"refuses the token ({status}).",
+                              f"Set the token of source {self.name} anew: it is wrong, expired or for another firm.")  # fmt: skip
+        if status == 429:
+            waits = answer.headers.get("Retry-After", "nothing")
+            raise self._fault(
+                entity, f"still says it is asked too often (429, Retry-After: {waits}).", "Pull again later."
+            )
+        if status >= 400:
+            raise self._fault(entity, f"answers {status}{_said(answer)}.",
+                              "Pull again later." if status >= 500 else "Check the url and page_size of the source.")  # fmt: skip
+
+    def _parsed(self, entity: str, answer: Response) -> object:
+        body = answer.content
+        try:
+            return json.loads(body, parse_float=Decimal, parse_constant=_no_number)
+        except (ValueError, RecursionError) as error:
+            if body.lstrip()[:1] == b"<" or "html" in answer.headers.get("Content-Type", ""):
+                raise self._fault(entity, "answers an HTML page instead of JSON.",
+                                  "Check the url of the source: it may lead to a login page or a proxy.") from None  # fmt: skip
+            raise self._fault(entity, f"answers a page that is not whole JSON ({error}; {len(body)} bytes).",
+                              "Pull again; if it stays, look at the portal's own log.") from None  # fmt: skip
+
+    def _check(self, entity: str, place: int, record: object, required: list[str]) -> None:
+        if not isinstance(record, dict):
+            raise self._fault(entity, f"holds something that is no record at place {place + 1} of a page.",
+                              "Every item of data must be an object.")  # fmt: skip
+        for name in ("id", "updated_at"):
+            if record.get(name) in (None, ""):
+                what = "without an id" if name == "id" else f"{record['id']!r} without updated_at"
+                raise self._fault(entity, f"holds a record {what} (place {place + 1} of a page).",
+                                  "The portal must send id and updated_at with every record.")  # fmt: skip
+        try:
+            datetime.fromisoformat(record["updated_at"])
+        except (ValueError, TypeError):
+            raise self._fault(entity, f"record {record['id']!r}: updated_at is not an instant: {record['updated_at']!r}.",
+                              "It must be written like 2026-03-04T15:12:00Z.") from None  # fmt: skip
+        if missing := [name for name in required if name not in record]:
+            if not record.get("deleted_at"):
+                raise self._fault(entity, f"record {record['id']!r} has no field {', '.join(missing)}.",
+                                  "The contract requires it: have the portal send it, null where it is not known.")  # fmt: skip
+
+    def _fault(self, entity: str, what: str, cure: str) -> Fault:
+        return fault(f"source {self.name}, GET {self.url}/v1/{entity}", what, cure)
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _said(answer: Response) -> str:
+    """What the portal's own problem document says, where it sent one."""
+    try:
+        detail = answer.json()["detail"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return f": {str(detail)[:200]}"
+
+
+def _cause(error: RequestException) -> str:
+    text = str(error)
+    for plain in ("Connection refused", "Name or service not known", "timed out", "certificate"):
+        if plain.lower() in text.lower():
+            return plain.lower()
+    return type(error).__name__
