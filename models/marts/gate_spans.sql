@@ -1,0 +1,128 @@
+/*
+row: One row per gate with the instants its durations run between, each by a written rule.
+key: [gate_id]
+columns:
+  gate_id: The gate, as source:key.
+  project_id: The gate's project, as source:key.
+  sequence: Place of the gate in its project.
+  started_at: When work on the gate began; null while it has not.
+  start_rule: How the start is known - started (recorded), previous approval, or kickoff.
+  first_submitted_at: First submission for a decision.
+  last_submitted_at: Latest submission for a decision.
+  first_decided_at: First decision of any kind.
+  first_approved_at: First approval, whatever came later.
+  approved_at: Final approval - the last one that no reopening or refusal followed.
+  waived_at: When the gate was waived, unless reopened or approved since.
+  cancelled_at: When the gate was cancelled, unless reopened or approved since.
+  reopened_count: Times the gate was reopened after a decision.
+  is_auto_approved: True where the final approval was the system's, not a person's.
+  previous_approved_at: Final approval of the gate before it in the project, waived and cancelled gates passed over.
+fail:
+  - approved_at is null or first_approved_at <= approved_at
+*/
+with facts as (
+    select
+        gate_id,
+        min(case when type = 'started' then occurred_at end) as first_started_at,
+        min(case when type = 'submitted' then occurred_at end) as first_submitted_at,
+        max(case when type = 'submitted' then occurred_at end) as last_submitted_at,
+        min(case when type in ('approved', 'changes_requested', 'rejected') then occurred_at end) as first_decided_at,
+        min(case when type = 'approved' then occurred_at end) as first_approved_at,
+        max(case when type = 'approved' then position end) as last_approval_position,
+        max(case when type in ('reopened', 'changes_requested', 'rejected') then position end) as last_undo_position,
+        max(case when type = 'approved' then occurred_at end) as last_approved_at,
+        max(case when type = 'waived' then position end) as waiver_position,
+        max(case when type = 'waived' then occurred_at end) as last_waived_at,
+        max(case when type = 'cancelled' then position end) as cancellation_position,
+        max(case when type = 'cancelled' then occurred_at end) as last_cancelled_at,
+        max(case when type = 'reopened' then position end) as reopening_position,
+        sum(case when type = 'reopened' then 1 else 0 end) as reopened_count,
+        max_by(actor_side, case when type = 'approved' then position else -1 end) as last_approver_side
+    from marts.gate_events
+    group by gate_id
+),
+
+ended as (
+    select
+        milestones.milestone_id as gate_id,
+        milestones.project_id,
+        milestones.sequence,
+        facts.first_started_at,
+        facts.first_submitted_at,
+        facts.last_submitted_at,
+        facts.first_decided_at,
+        facts.first_approved_at,
+        least(facts.first_submitted_at, facts.first_decided_at) as first_active_at,
+        case
+            when facts.last_approval_position > coalesce(facts.last_undo_position, 0) then facts.last_approved_at
+        end as approved_at,
+        case
+            when facts.waiver_position > coalesce(facts.reopening_position, 0)
+                and facts.waiver_position > coalesce(facts.last_approval_position, 0) then facts.last_waived_at
+        end as waived_at,
+        case
+            when facts.cancellation_position > coalesce(facts.reopening_position, 0)
+                and facts.cancellation_position > coalesce(facts.last_approval_position, 0) then facts.last_cancelled_at
+        end as cancelled_at,
+        coalesce(facts.reopened_count, 0) as reopened_count,
+        facts.last_approver_side
+    from staging.milestones as milestones
+    left join facts on milestones.milestone_id = facts.gate_id
+    where milestones.reject_reason is null
+),
+
+-- a gate that was waived or cancelled hands nothing over: the gate after it waits for the one before
+passable as (
+    select
+        gate_id,
+        lag(gate_id) over places as previous_gate_id,
+        lag(first_approved_at) over places as previous_first_approved_at,
+        lag(approved_at) over places as previous_approved_at
+    from ended
+    where waived_at is null and cancelled_at is null
+    window places as (partition by project_id order by sequence, gate_id)
+),
+
+-- waived and cancelled gates look back for their start too, but no gate looks back at them
+looked_back as (
+    select
+        ended.*,
+        passable.previous_gate_id,
+        passable.previous_approved_at,
+        case
+            when ended.first_active_at is null or passable.previous_first_approved_at <= ended.first_active_at
+                then passable.previous_first_approved_at
+        end as handed_over_at,
+        case
+            when passable.previous_gate_id is null or ended.first_active_at is not null then labels.kickoff_at
+        end as kicked_off_at
+    from ended
+    left join passable on ended.gate_id = passable.gate_id
+    left join marts.project_labels as labels on ended.project_id = labels.project_id
+)
+
+select
+    gate_id,
+    project_id,
+    sequence,
+    case
+        when first_started_at is not null then first_started_at
+        when waived_at is null and cancelled_at is null then coalesce(handed_over_at, kicked_off_at)
+    end as started_at,
+    case
+        when first_started_at is not null then 'started'
+        when waived_at is not null or cancelled_at is not null then null
+        when handed_over_at is not null then 'previous approval'
+        when kicked_off_at is not null then 'kickoff'
+    end as start_rule,
+    first_submitted_at,
+    last_submitted_at,
+    first_decided_at,
+    first_approved_at,
+    approved_at,
+    waived_at,
+    cancelled_at,
+    cast(reopened_count as integer) as reopened_count,
+    approved_at is not null and coalesce(last_approver_side = 'system', false) as is_auto_approved,
+    previous_approved_at
+from looked_back

@@ -1,0 +1,132 @@
+/*
+row: One row per invoice or credit note, with what is paid and open.
+key: [invoice_id]
+columns:
+  invoice_id: The invoice, as source:key.
+  project_id: The project, as source:key.
+  client_id: The project's client, as source:key.
+  firm: The firm that runs the project.
+  client: The client's name as it is now.
+  project: The project's name.
+  playbook: Code of the project's gate template.
+  manager: Project manager.
+  number: The number on the paper.
+  kind: What sort of bill it is - invoice, progress, deposit, retention_release or credit_note.
+  status: State on the as-of date - draft, open, paid, void or uncollectible.
+  is_billed: True once issued; drafts and voided invoices bill nothing.
+  issued_at: When it was sent, or issued where sending is not recorded.
+  due_on: Date it is due.
+  voided_at: When it was voided.
+  currency: Currency of the invoice, ISO 4217.
+  total_amount_local: Total with tax, in the invoice's currency; negative for a credit note.
+  total_amount: Total in the reporting currency, at the rate of the day of issue.
+  tax_amount: Tax within the total, in the reporting currency.
+  retained_amount: Retainage held back from the total, in the reporting currency.
+  paid_amount_local: Paid so far, in the invoice's currency.
+  paid_amount: Paid so far, in the reporting currency at the invoice's rate.
+  open_amount_local: Still payable - total less retainage and payments; zero unless billed.
+  open_amount: Still payable, in the reporting currency at the invoice's rate.
+  days_past_due: Days the open balance is past due on the as-of date; negative while not due.
+  aging_bucket: Bucket of the open balance - not due, 1–30, 31–60, 61–90, over 90, or unapplied for credits.
+  is_disputed: True while the client disputes it.
+  source: The source the record came from.
+  source_key: The record's key in that source.
+  source_url: Where the record can be looked at.
+fail:
+  - client is not null
+  - total_amount is not null
+  - is_billed or open_amount = 0
+warn:
+  - kind = 'credit_note' or open_amount_local >= 0
+*/
+with paid as (
+    select
+        payments.invoice_id,
+        -- money that arrived in another currency is taken at the rates of both days
+        sum(case
+            when payments.currency = invoices.currency then payments.amount
+            else cast(round(cast(payments.amount * payments.rate as double) / cast(invoices.rate as double), 2)
+                as decimal(18, 2))
+        end) as amount
+    from staging.payments as payments
+    left join staging.invoices as invoices
+        on payments.invoice_id = invoices.invoice_id and invoices.reject_reason is null
+    where payments.reject_reason is null and coalesce(payments.status, 'received') = 'received'
+    group by payments.invoice_id
+),
+
+stated as (
+    select
+        invoices.*,
+        coalesce(invoices.sent_at, invoices.issued_at) as billed_at,
+        coalesce(paid.amount, 0) as paid_local,
+        case
+            when invoices.status = 'draft' or coalesce(invoices.sent_at, invoices.issued_at) is null then 'draft'
+            -- a void counts from its own date, or where the tool keeps none, from the record's
+            when invoices.status = 'void' and (invoices.voided_at is not null or invoices.recorded_at <= $as_of)
+                then 'void'
+            when invoices.status = 'uncollectible' and invoices.recorded_at <= $as_of then 'uncollectible'
+            when coalesce(paid.amount, 0) >= invoices.total - coalesce(invoices.retained, 0) and invoices.total > 0
+                then 'paid'
+            else 'open'
+        end as status_then
+    from staging.invoices as invoices
+    left join paid on invoices.invoice_id = paid.invoice_id
+    where invoices.reject_reason is null
+),
+
+balanced as (
+    select
+        stated.*,
+        stated.status_then not in ('draft', 'void') as is_billed,
+        case
+            when stated.status_then in ('open', 'paid')
+                then stated.total - coalesce(stated.retained, 0) - stated.paid_local
+            else 0
+        end as open_local,
+        dates_between(stated.due_on, local_day($as_of, stated.timezone)) as past_due
+    from stated
+)
+
+select
+    balanced.invoice_id,
+    labels.project_id,
+    balanced.client_id,
+    clients.firm,
+    clients.client,
+    labels.project,
+    labels.playbook,
+    labels.manager,
+    balanced.number,
+    coalesce(balanced.kind, 'invoice') as kind,
+    balanced.status_then as status,
+    balanced.is_billed,
+    balanced.billed_at as issued_at,
+    balanced.due_on,
+    balanced.voided_at,
+    balanced.currency,
+    balanced.total as total_amount_local,
+    cast(round(balanced.total * balanced.rate, 2) as decimal(18, 2)) as total_amount,
+    cast(round(coalesce(balanced.tax, 0) * balanced.rate, 2) as decimal(18, 2)) as tax_amount,
+    cast(round(coalesce(balanced.retained, 0) * balanced.rate, 2) as decimal(18, 2)) as retained_amount,
+    cast(balanced.paid_local as decimal(18, 2)) as paid_amount_local,
+    cast(round(balanced.paid_local * balanced.rate, 2) as decimal(18, 2)) as paid_amount,
+    cast(balanced.open_local as decimal(18, 2)) as open_amount_local,
+    cast(round(balanced.open_local * balanced.rate, 2) as decimal(18, 2)) as open_amount,
+    case when balanced.open_local <> 0 then balanced.past_due end as days_past_due,
+    case
+        when balanced.open_local = 0 then null
+        when balanced.open_local < 0 then 'unapplied'
+        when coalesce(balanced.past_due, 0) <= 0 then 'not due'
+        when balanced.past_due <= 30 then '1–30'
+        when balanced.past_due <= 60 then '31–60'
+        when balanced.past_due <= 90 then '61–90'
+        else 'over 90'
+    end as aging_bucket,
+    coalesce(balanced.disputed, false) as is_disputed,
+    balanced.source,
+    balanced.source_key,
+    balanced.source_url
+from balanced
+left join marts.clients as clients on balanced.client_id = clients.client_id
+left join marts.project_labels as labels on balanced.project_id = labels.project_id

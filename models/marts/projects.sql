@@ -1,0 +1,118 @@
+/*
+row: One row per project, with the steps from its contract to the cash.
+key: [project_id]
+columns:
+  project_id: The project, as source:key.
+  client_id: The project's client, as source:key.
+  firm: The firm that runs the project.
+  client: The client's name as it is now.
+  project: The project's name.
+  playbook: Code of the project's gate template.
+  manager: Project manager.
+  timezone: IANA zone in which the project's dates are taken.
+  status: State on the as-of date - planned, active, on_hold, completed or cancelled.
+  signed_at: When the contract was signed.
+  kickoff_at: When work began.
+  closed_at: When the project was closed.
+  currency: Currency of the contract, ISO 4217.
+  contract_amount_local: Original contract value, in that currency.
+  contract_amount: Original contract value in the reporting currency, at the rate of the day of signature.
+  scope_locked_at: First scope lock.
+  gate_count: Gates of the project.
+  required_gate_count: Gates neither waived nor cancelled.
+  approved_gate_count: Gates finally approved.
+  change_order_count: Change orders, drafts and voided ones left out.
+  approved_change_amount: Net of approved change orders, in the reporting currency.
+  churned_change_amount: Approved change orders with deductions counted as positive.
+  pending_change_amount: Change orders asked for and not decided.
+  extra_work_amount: Work done after scope lock that no approved change order covers.
+  invoiced_amount: Invoiced less credited, with tax, in the reporting currency.
+  paid_amount: Paid, in the reporting currency.
+  retained_amount: Retainage held back.
+  source: The source the record came from.
+  source_key: The record's key in that source.
+  source_url: Where the record can be looked at.
+fail:
+  - contract_amount_local is null or contract_amount is not null
+*/
+with gates as (
+    select
+        project_id,
+        count(*) as gate_count,
+        sum(case when status not in ('waived', 'cancelled') then 1 else 0 end) as required_gate_count,
+        sum(case when status = 'approved' then 1 else 0 end) as approved_gate_count,
+        min(scope_locked_at) as scope_locked_at
+    from marts.gates
+    group by project_id
+),
+
+orders as (
+    select
+        project_id,
+        sum(case when status not in ('draft', 'void') then 1 else 0 end) as change_order_count,
+        sum(approved_amount) as approved_amount,
+        sum(abs(approved_amount)) as churned_amount,
+        sum(case when status = 'pending' then requested_amount end) as pending_amount
+    from marts.change_orders
+    group by project_id
+),
+
+work as (
+    select project_id, sum(amount) as amount
+    from marts.extra_work
+    where is_after_scope_lock and not is_covered
+    group by project_id
+),
+
+billed as (
+    select
+        project_id,
+        sum(case when is_billed then total_amount end) as invoiced_amount,
+        sum(case when is_billed then paid_amount end) as paid_amount,
+        sum(case when is_billed then retained_amount end) as retained_amount
+    from marts.invoices
+    where project_id is not null
+    group by project_id
+)
+
+select
+    labels.project_id,
+    labels.client_id,
+    labels.firm,
+    labels.client,
+    labels.project,
+    labels.playbook,
+    labels.manager,
+    labels.timezone,
+    case
+        when projects.status = 'completed' and projects.closed_at is null and projects.recorded_at > $as_of then 'active'
+        else coalesce(projects.status, case when labels.kickoff_at is null then 'planned' else 'active' end)
+    end as status,
+    labels.signed_at,
+    labels.kickoff_at,
+    projects.closed_at,
+    labels.currency,
+    labels.contract_amount_local,
+    cast(round(labels.contract_amount_local * labels.rate, 2) as decimal(18, 2)) as contract_amount,
+    gates.scope_locked_at,
+    cast(coalesce(gates.gate_count, 0) as integer) as gate_count,
+    cast(coalesce(gates.required_gate_count, 0) as integer) as required_gate_count,
+    cast(coalesce(gates.approved_gate_count, 0) as integer) as approved_gate_count,
+    cast(coalesce(orders.change_order_count, 0) as integer) as change_order_count,
+    cast(coalesce(orders.approved_amount, 0) as decimal(18, 2)) as approved_change_amount,
+    cast(coalesce(orders.churned_amount, 0) as decimal(18, 2)) as churned_change_amount,
+    cast(coalesce(orders.pending_amount, 0) as decimal(18, 2)) as pending_change_amount,
+    cast(coalesce(work.amount, 0) as decimal(18, 2)) as extra_work_amount,
+    cast(coalesce(billed.invoiced_amount, 0) as decimal(18, 2)) as invoiced_amount,
+    cast(coalesce(billed.paid_amount, 0) as decimal(18, 2)) as paid_amount,
+    cast(coalesce(billed.retained_amount, 0) as decimal(18, 2)) as retained_amount,
+    projects.source,
+    projects.source_key,
+    projects.source_url
+from marts.project_labels as labels
+left join staging.projects as projects
+    on labels.project_id = projects.project_id and projects.reject_reason is null
+left join gates on labels.project_id = gates.project_id
+left join orders on labels.project_id = orders.project_id
+left join work on labels.project_id = work.project_id
+left join billed on labels.project_id = billed.project_id

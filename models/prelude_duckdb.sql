@@ -1,0 +1,14 @@
+-- What DuckDB needs so that the models read the same on every engine: a few small functions, nothing else.
+create or replace macro seconds_between(starts, ends) as (epoch_us(ends) - epoch_us(starts)) / 1000000.0;
+-- Elapsed days of 86 400 s, fractions kept. Counting midnights is what date_diff does, and is wrong here.
+create or replace macro days_between(starts, ends) as (epoch_us(ends) - epoch_us(starts)) / 86400000000.0;
+-- Whole days from one calendar date to another.
+create or replace macro dates_between(starts, ends) as (cast(ends as date) - cast(starts as date));
+-- The calendar date of a UTC instant in an IANA zone.
+create or replace macro local_day(instant, zone) as cast(timezone(zone, timezone('UTC', instant)) as date);
+-- The UTC instant at which business ends (17:00) on a calendar date in an IANA zone.
+create or replace macro end_of_business(day, zone) as
+timezone('UTC', timezone(zone, cast(day as timestamp) + interval 17 hour));
+-- A date written in a tool's own way, as YYYY-MM-DD; what does not fit is passed on as it is, for the contract to name.
+create or replace macro day_text(written, pattern) as
+coalesce(strftime(try_strptime(written, pattern), '%Y-%m-%d'), written);

@@ -1,0 +1,23 @@
+/*
+row: One row per milestone of a client portal, latest version.
+*/
+select
+    id as source_key,
+    url as source_url,
+    updated_at as recorded_at,
+    deleted_at,
+    project,
+    name,
+    gate,
+    sequence,
+    kind,
+    owner_team,
+    next_team,
+    approver_side,
+    bills_amount,
+    bills_pct,
+    locks_scope,
+    client_visible,
+    acceptance_criterion,
+    history_quality
+from raw.milestones

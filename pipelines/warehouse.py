@@ -1,0 +1,180 @@
+"""The warehouse file: who may open it, what stands in it beside pulled records, and how all tables are made.
+
+The only writer of `warehouse.duckdb` apart from the loader of `pulling.py`, never at the same time.
+What the tables mean stays in `models/`; where snapshots go stays in `snapshots.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from models import build, catalog
+from models.build import Connection, Finding, Moment, StagedSource
+from models.faults import Fault, Problem, fault
+from pipelines.demo.playbooks import load_playbooks
+from pipelines.settings import Settings
+
+RATE_HOLDS_DAYS = 7  # a rate stands for the days after it until the next, at most this long
+
+_PULLS = """
+create table if not exists ops.pulls (
+    source varchar, kind varchar, firm varchar, pulled_at timestamp, outcome varchar,
+    row_count bigint, newest_recorded_at timestamp, message varchar
+)"""
+
+
+@contextmanager
+def open_warehouse(path: Path) -> Iterator[Connection]:
+    """The warehouse, open for writing, with schemas and small functions in place; closed at the end.
+
+    Raises `Fault` where another process holds the file or it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        con = duckdb.connect(str(path))
+    except (duckdb.IOException, OSError) as error:
+        if "lock" in str(error).lower():
+            raise fault(str(path), "another process is writing to the warehouse.",
+                        "Wait for the other refresh to end, or end it.") from None  # fmt: skip
+        raise fault(str(path), f"the warehouse cannot be opened ({str(error).splitlines()[0]}).",
+                    "Check that the folder exists, has room and may be written to.") from None  # fmt: skip
+    try:
+        build.prelude(con)
+        con.execute(_PULLS)
+        yield con
+    finally:
+        con.close()
+
+
+def moment(settings: Settings, as_of: datetime) -> Moment:
+    """What tables are built for: an aware instant becomes naive UTC; a naive one is taken as UTC."""
+    utc = as_of.astimezone(UTC).replace(tzinfo=None) if as_of.tzinfo else as_of
+    return Moment(as_of=utc, currency=settings.reporting_currency, zone=settings.timezone)
+
+
+def staged_sources(settings: Settings, raw_catalog: str | None = None) -> list[StagedSource]:
+    """The configured sources as the models see them; `raw_catalog` names an attached file that holds raw."""
+    prefix = f"{raw_catalog}." if raw_catalog else ""
+    return [
+        StagedSource(name, settings.staging_of(source), f"{prefix}raw_{name}")
+        for name, source in settings.sources.items()
+    ]
+
+
+def load_reference(con: Connection, settings: Settings, as_of: datetime) -> None:
+    """Loads what the models read beside records: `reference.sources`, `.rates` and `.playbook_gates`."""
+    sources = pl.DataFrame(
+        [(name, source.kind, source.firm) for name, source in settings.sources.items()],
+        schema={"source": pl.String, "kind": pl.String, "firm": pl.String},
+        orient="row",
+    )
+    gates = pl.DataFrame(
+        [
+            (playbook.code, gate.code, gate.label, position)
+            for playbook in load_playbooks(settings.playbooks).values()
+            for position, gate in enumerate(playbook.gates, 1)
+        ],
+        schema={"playbook": pl.String, "gate": pl.String, "label": pl.String, "sequence": pl.Int32},
+        orient="row",
+    )
+    rates = read_rates(settings.rates_file, moment(settings, as_of).as_of)
+    for name, frame in (("sources", sources), ("playbook_gates", gates), ("rates", rates)):
+        con.register("loading", frame)
+        con.execute(f"create or replace table reference.{name} as select * from loading")
+        con.unregister("loading")
+
+
+def read_rates(file: Path, as_of: datetime) -> pl.DataFrame:
+    """Daily rates, columns day (date), currency (text), rate (decimal(18, 8)): reporting currency for one unit.
+
+    Days without a rate (weekends, holidays) take the last one before, at most a week old, up to a week
+    past `as_of`. No file: no rows. Raises `Fault` naming file and row for what does not fit.
+    """
+    schema = {"day": pl.Date, "currency": pl.String, "rate": pl.Decimal(18, 8)}
+    if not file.is_file():
+        return pl.DataFrame(schema=schema)
+    try:
+        text = pl.read_csv(file, infer_schema=False)
+    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
+        raise fault(str(file), f"is no CSV file ({str(error).splitlines()[0]}).", "Write it as day,currency,rate.") from None
+    if missing := [name for name in schema if name not in text.columns]:
+        raise fault(str(file), f"the column {', '.join(missing)} is missing.", "Its first line must be day,currency,rate.")
+    read = text.with_row_index("row", offset=2).with_columns(
+        pl.col("day").str.to_date("%Y-%m-%d", strict=False).alias("day_read"),
+        pl.col("rate").cast(pl.Float64, strict=False).alias("rate_read"),
+    )
+    wrong = read.filter(
+        pl.col("day_read").is_null()
+        | pl.col("rate_read").is_null()
+        | ~(pl.col("rate_read") > 0)
+        | ~pl.col("currency").fill_null("").str.contains(r"^[A-Z]{3}$")
+    )
+    if wrong.height:
+        raise Fault([
+            Problem(f"{file}, row {row['row']}", f"{row['day']},{row['currency']},{row['rate']} is no rate.",
+                    "Write a date such as 2026-03-04, an ISO currency code and a rate above zero.")
+            for row in wrong.iter_rows(named=True)
+        ])  # fmt: skip
+    return (
+        read.select("currency", pl.col("day_read").alias("day"), pl.col("rate").cast(pl.Decimal(18, 8)))
+        .unique(["currency", "day"], keep="last", maintain_order=True)
+        .sort("currency", "day")
+        .with_columns(pl.col("day").shift(-1).over("currency").alias("next_day"))
+        .with_columns(
+            pl.min_horizontal(
+                pl.col("next_day") - pl.duration(days=1), pl.col("day") + pl.duration(days=RATE_HOLDS_DAYS)
+            ).alias("last_day")
+        )
+        .with_columns(pl.date_ranges("day", "last_day").alias("day"))
+        .explode("day")
+        .select("day", "currency", "rate")
+    )
+
+
+def stage_all(con: Connection, sources: Sequence[StagedSource], at: Moment) -> list[Finding]:
+    """Every `staging.<entity>`, parents first. Raises `Fault` for what the contract refuses."""
+    return [
+        finding
+        for entity in catalog.contract().entities.values()
+        for finding in build.stage(con, entity, sources, at)
+    ]
+
+
+def build_all(con: Connection, at: Moment) -> None:
+    """Every `marts.<rows>`, in order."""
+    for model in catalog.marts().values():
+        build.build(con, model, at)
+
+
+def check_all(con: Connection) -> list[Finding]:
+    """Every check of every mart, and that nothing received is lost on the way."""
+    findings = [finding for model in catalog.marts().values() for finding in build.check(con, model)]
+    return findings + [build.reconcile(con, entity) for entity in catalog.contract().entities.values()]
+
+
+@contextmanager
+def rebuilt(settings: Settings, as_of: datetime) -> Iterator[Connection]:
+    """The marts as of another instant, in memory, from the warehouse's raw records; the file is only read.
+
+    Raises `Fault` where there is no warehouse yet.
+    """
+    if not settings.warehouse.is_file():
+        raise fault(str(settings.warehouse), "there is no warehouse yet.", "Run `milepost refresh` first.")
+    con = duckdb.connect()
+    try:
+        con.execute(f"attach '{str(settings.warehouse).replace(chr(39), chr(39) * 2)}' as warehouse (read_only)")
+        build.prelude(con)
+        at = moment(settings, as_of)
+        load_reference(con, settings, as_of)
+        con.execute("create table ops.pulls as from warehouse.ops.pulls")
+        stage_all(con, staged_sources(settings, "warehouse"), at)
+        build_all(con, at)
+        yield con
+    finally:
+        con.close()
