@@ -179,8 +179,8 @@ def _refuse_misfits(con: Connection, entity: Entity, sources: Sequence[StagedSou
     tests = {name: test for name, field in entity.columns.items() if (test := _misfit(field))}
     counts = con.execute(
         "select " + ", ".join(f"count(*) filter (where {_ALIVE} and ({test}))" for test in tests.values()) + " from incoming"
-    ).fetchone()
-    broken = [name for name, count in zip(tests, counts or (), strict=True) if count]
+    ).fetchall()[0]
+    broken = [name for name, count in zip(tests, counts, strict=True) if count]
     folders = {source.name: source.staging for source in sources}
     problems = [
         _problem(entity, entity.columns[name], row, folders)
@@ -499,5 +499,6 @@ def _named(sql: str, moment: Moment) -> dict[str, Any]:
 
 
 def _first(con: Connection, sql: str) -> Any:
-    row = con.execute(sql).fetchone()
-    return row[0] if row else None
+    # fetchall: DuckDB 2 holds the connection while a result is only half read
+    rows = con.execute(sql).fetchall()
+    return rows[0][0] if rows else None
