@@ -122,7 +122,9 @@ def _mapped(con: Connection, entity: Entity, source: StagedSource) -> str | None
             select = f"select *, _file || ', row ' || _row as source_url from {source.raw}.{entity.name}"
             found = (*found, "source_url")
         if "_file" in found:
-            where = f"{_first(con, f'select min(_file) from {source.raw}.{entity.name}') or source.name} ({entity.name})"
+            where = (
+                f"{_first(con, f'select min(_file) from {source.raw}.{entity.name}') or source.name} ({entity.name})"
+            )
     else:
         model = catalog.staging(source.staging).get(entity.name)
         if model is None:
@@ -138,7 +140,9 @@ def _mapped(con: Connection, entity: Entity, source: StagedSource) -> str | None
     if missing:
         raise fault(where, f"the column {', '.join(missing)} is missing, which every row of {entity.name} must have.",
                     "Add it to the file or the SELECT, or name the column that holds it under `rename`.")  # fmt: skip
-    columns = [f"cast({n} as varchar) as {n}" if n in found else f"cast(null as varchar) as {n}" for n in entity.columns]
+    columns = [
+        f"cast({n} as varchar) as {n}" if n in found else f"cast(null as varchar) as {n}" for n in entity.columns
+    ]
     sql = f"select '{source.name}' as source, {', '.join(columns)} from ({select})"
     try:
         con.execute(f"explain {sql}", {"source": source.name} if "$source" in sql else None)
@@ -178,7 +182,9 @@ def _refuse_misfits(con: Connection, entity: Entity, sources: Sequence[StagedSou
     """Raises `Fault` for every value that does not fit its column; one scan when all is well."""
     tests = {name: test for name, field in entity.columns.items() if (test := _misfit(field))}
     counts = con.execute(
-        "select " + ", ".join(f"count(*) filter (where {_ALIVE} and ({test}))" for test in tests.values()) + " from incoming"
+        "select "
+        + ", ".join(f"count(*) filter (where {_ALIVE} and ({test}))" for test in tests.values())
+        + " from incoming"
     ).fetchall()[0]
     broken = [name for name, count in zip(tests, counts, strict=True) if count]
     folders = {source.name: source.staging for source in sources}
@@ -448,7 +454,9 @@ def check(con: Connection, model: Model) -> list[Finding]:
     if model.key:
         key = ", ".join(model.key)
         nulls = " or ".join(f"{column} is null" for column in model.key)
-        twice = f"from (select {key}, count(*) as row_count from {model.table} group by all) where row_count > 1 or {nulls}"
+        twice = (
+            f"from (select {key}, count(*) as row_count from {model.table} group by all) where row_count > 1 or {nulls}"
+        )
         findings.append(_found(con, model.table, f"{key} is unique", "fail", twice, "*"))
     shown = ", ".join(model.key) or "*"
     lines: tuple[tuple[Literal["fail", "warn"], tuple[str, ...]], ...] = (("fail", model.fail), ("warn", model.warn))
@@ -456,7 +464,9 @@ def check(con: Connection, model: Model) -> list[Finding]:
         for condition in conditions:
             used = sorted({c.name for c in sqlglot.parse_one(condition, dialect="duckdb").find_all(exp.Column)})
             columns = ", ".join(dict.fromkeys([*model.key, *(c for c in used if c in model.columns)])) or shown
-            findings.append(_found(con, model.table, condition, severity, f"from {model.table} where not ({condition})", columns))
+            findings.append(
+                _found(con, model.table, condition, severity, f"from {model.table} where not ({condition})", columns)
+            )
     return findings
 
 
@@ -468,7 +478,14 @@ left join (select source, count(*) as shown from marts.{entity.mart} group by al
 left join (select source, count(*) as listed from marts.rejects where entity = '{entity.name}' group by all) as rejects using (source)
 where received <> coalesce(shown, 0) + coalesce(listed, 0)"""
     columns = "source, received, coalesce(shown, 0) as in_mart, coalesce(listed, 0) as in_rejects"
-    return _found(con, f"marts.{entity.mart}", f"every row of staging.{entity.name} is here or in rejects", "fail", condition, columns)
+    return _found(
+        con,
+        f"marts.{entity.mart}",
+        f"every row of staging.{entity.name} is here or in rejects",
+        "fail",
+        condition,
+        columns,
+    )
 
 
 def _found(

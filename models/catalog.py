@@ -29,7 +29,9 @@ CLOCKS = frozenset(
     "localtimestamp today get_current_time get_current_timestamp transaction_timestamp getdate".split()
 )
 
-FieldType = Literal["text", "integer", "decimal", "number", "boolean", "zone", "currency", "instant", "day", "reference"]
+FieldType = Literal[
+    "text", "integer", "decimal", "number", "boolean", "zone", "currency", "instant", "day", "reference"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +121,7 @@ def _entity(name: str, body: dict[str, Any], common: Mapping[str, Field]) -> Ent
 
 def _fields(columns: dict[str, dict[str, Any]]) -> dict[str, Field]:
     return {
-        name: Field(name=name, **{**body, "values": tuple(body.get("values", ()))})
-        for name, body in columns.items()
+        name: Field(name=name, **{**body, "values": tuple(body.get("values", ()))}) for name, body in columns.items()
     }
 
 
@@ -157,7 +158,9 @@ def read_model(path: Path, schema: str) -> Model:
     text = path.read_text("utf-8")
     match = _HEADER.match(text)
     if not match:
-        raise fault(str(path), "the header is missing.", "Open the file with a /* … */ comment that says what a row is.")
+        raise fault(
+            str(path), "the header is missing.", "Open the file with a /* … */ comment that says what a row is."
+        )
     try:
         header = yaml.safe_load(match["yaml"])
     except yaml.YAMLError as error:
@@ -218,9 +221,13 @@ def _refuse_undeclared(model: Model, tree: exp.Query) -> None:
     if "*" in found:
         raise fault(str(model.path), "selects a star.", "Name every column.")
     if missing := [name for name in found if name not in declared]:
-        raise fault(str(model.path), f"columns without a description: {', '.join(missing)}.", "Describe them in the header.")
+        raise fault(
+            str(model.path), f"columns without a description: {', '.join(missing)}.", "Describe them in the header."
+        )
     if extra := [name for name in declared if name not in found]:
-        raise fault(str(model.path), f"described columns that it does not select: {', '.join(extra)}.", "Remove or select them.")
+        raise fault(
+            str(model.path), f"described columns that it does not select: {', '.join(extra)}.", "Remove or select them."
+        )
     if strange := [name for name in model.key if name not in found]:
         raise fault(str(model.path), f"the key names {strange[0]}, which is no column.", "Mend the key.")
 
@@ -231,8 +238,12 @@ def _order(models: Iterable[Model]) -> Iterable[str]:
     }
     for name, read in graph.items():
         if unknown := read - graph.keys():
-            raise fault(f"models/marts/{name}.sql", f"reads marts.{min(unknown)}, which no file makes.", "Mend the name.")
+            raise fault(
+                f"models/marts/{name}.sql", f"reads marts.{min(unknown)}, which no file makes.", "Mend the name."
+            )
     try:
         return tuple(TopologicalSorter(graph).static_order())
     except CycleError as error:
-        raise fault("models/marts", f"models read each other in a circle: {' → '.join(error.args[1])}.", "Break it.") from None
+        raise fault(
+            "models/marts", f"models read each other in a circle: {' → '.join(error.args[1])}.", "Break it."
+        ) from None

@@ -124,9 +124,7 @@ class Settings(_Frozen):
         return None if source.kind == "files" else PROJECT / "models" / "staging" / source.kind
 
 
-def load(
-    data: Path | None = None, config: Path | None = None, environ: Mapping[str, str] = os.environ
-) -> Settings:
+def load(data: Path | None = None, config: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
     """Settings from arguments, else MILEPOST_DATA and MILEPOST_CONFIG, else the project's own folders.
 
     Raises `Fault` naming the file and the key for anything that does not fit.
@@ -170,4 +168,6 @@ def _read(file: Path) -> dict[str, object]:
 def _problem(file: Path | None, detail: Mapping[str, object]) -> Problem:
     place = detail["loc"]
     key = ".".join(str(part) for part in place) if isinstance(place, tuple) else str(place)
-    return Problem(f"{file or 'settings'}, key {key}", f"{detail['msg']}.", "See milepost.example.toml for what it may hold.")
+    return Problem(
+        f"{file or 'settings'}, key {key}", f"{detail['msg']}.", "See milepost.example.toml for what it may hold."
+    )

@@ -149,9 +149,9 @@ def _copy(con: duckdb.DuckDBPyConnection, file: Path, card: tuple[str, datetime,
             )
         con.execute(
             "create table snapshot.marts.snapshot"
-            " (snapshot_id text, as_of timestamptz, published_at timestamptz, reporting_currency text)"
+            " (snapshot_id text, as_of timestamp, published_at timestamp, reporting_currency text)"
         )
-        con.execute("insert into snapshot.marts.snapshot values (?, ?, ?, ?)", card)
+        con.execute("insert into snapshot.marts.snapshot values (?, ?, ?, ?)", [_plain_utc(value) for value in card])
         con.execute("commit")
         con.execute("checkpoint snapshot")
     except BaseException:
@@ -215,6 +215,11 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _plain_utc(value: str | datetime) -> str | datetime:
+    """Instants as the marts hold them: UTC, without a zone."""
+    return value.astimezone(UTC).replace(tzinfo=None) if isinstance(value, datetime) else value
 
 
 def _quoted(name: str) -> str:

@@ -102,9 +102,13 @@ def read_rates(file: Path, as_of: datetime) -> pl.DataFrame:
     try:
         text = pl.read_csv(file, infer_schema=False)
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
-        raise fault(str(file), f"is no CSV file ({str(error).splitlines()[0]}).", "Write it as day,currency,rate.") from None
+        raise fault(
+            str(file), f"is no CSV file ({str(error).splitlines()[0]}).", "Write it as day,currency,rate."
+        ) from None
     if missing := [name for name in schema if name not in text.columns]:
-        raise fault(str(file), f"the column {', '.join(missing)} is missing.", "Its first line must be day,currency,rate.")
+        raise fault(
+            str(file), f"the column {', '.join(missing)} is missing.", "Its first line must be day,currency,rate."
+        )
     read = text.with_row_index("row", offset=2).with_columns(
         pl.col("day").str.to_date("%Y-%m-%d", strict=False).alias("day_read"),
         pl.col("rate").cast(pl.Float64, strict=False).alias("rate_read"),
@@ -140,9 +144,7 @@ def read_rates(file: Path, as_of: datetime) -> pl.DataFrame:
 def stage_all(con: Connection, sources: Sequence[StagedSource], at: Moment) -> list[Finding]:
     """Every `staging.<entity>`, parents first. Raises `Fault` for what the contract refuses."""
     return [
-        finding
-        for entity in catalog.contract().entities.values()
-        for finding in build.stage(con, entity, sources, at)
+        finding for entity in catalog.contract().entities.values() for finding in build.stage(con, entity, sources, at)
     ]
 
 

@@ -83,7 +83,7 @@ valued as (
 
 select
     valued.change_order_id,
-    milestones.milestone_id as gate_id,
+    spans.gate_id,
     labels.project_id,
     labels.client_id,
     labels.firm,
@@ -91,7 +91,7 @@ select
     labels.project,
     labels.playbook,
     labels.manager,
-    coalesce(playbook_gates.label, milestones.name) as gate_label,
+    spans.gate_label,
     valued.number,
     valued.title,
     coalesce(valued.reason, 'no reason') as reason,
@@ -119,8 +119,5 @@ select
     valued.source_key,
     valued.source_url
 from valued
-left join staging.milestones as milestones
-    on valued.milestone_id = milestones.milestone_id and milestones.reject_reason is null
+left join marts.gate_spans as spans on valued.milestone_id = spans.gate_id
 left join marts.project_labels as labels on valued.project_id = labels.project_id
-left join reference.playbook_gates as playbook_gates
-    on labels.playbook = playbook_gates.playbook and milestones.gate = playbook_gates.gate

@@ -62,7 +62,7 @@ held as (
 
 select
     held.extra_work_id,
-    milestones.milestone_id as gate_id,
+    spans.gate_id,
     held.change_order_id,
     labels.project_id,
     labels.client_id,
@@ -71,7 +71,7 @@ select
     labels.project,
     labels.playbook,
     labels.manager,
-    coalesce(playbook_gates.label, milestones.name) as gate_label,
+    spans.gate_label,
     held.done_at,
     held.hours,
     held.currency,
@@ -90,8 +90,5 @@ select
     held.source_key,
     held.source_url
 from held
-left join staging.milestones as milestones
-    on held.milestone_id = milestones.milestone_id and milestones.reject_reason is null
+left join marts.gate_spans as spans on held.milestone_id = spans.gate_id
 left join marts.project_labels as labels on held.project_id = labels.project_id
-left join reference.playbook_gates as playbook_gates
-    on labels.playbook = playbook_gates.playbook and milestones.gate = playbook_gates.gate

@@ -71,7 +71,7 @@ select
     labels.project,
     labels.playbook,
     labels.manager,
-    coalesce(playbook_gates.label, milestones.name) as gate_label,
+    spans.gate_label,
     openings.attempt,
     openings.opened_by,
     openings.began_at,
@@ -85,8 +85,7 @@ select
 from openings
 left join submissions on openings.gate_id = submissions.gate_id and openings.attempt = submissions.attempt
 left join decisions on openings.gate_id = decisions.gate_id and openings.attempt = decisions.attempt
+left join marts.gate_spans as spans on openings.gate_id = spans.gate_id
 left join staging.milestones as milestones
     on openings.gate_id = milestones.milestone_id and milestones.reject_reason is null
 left join marts.project_labels as labels on milestones.project_id = labels.project_id
-left join reference.playbook_gates as playbook_gates
-    on labels.playbook = playbook_gates.playbook and milestones.gate = playbook_gates.gate

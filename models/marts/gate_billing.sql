@@ -74,7 +74,7 @@ select
     labels.project,
     labels.playbook,
     labels.manager,
-    coalesce(playbook_gates.label, milestones.name) as gate_label,
+    spans.gate_label,
     lines.number,
     lines.kind,
     lines.issued_at,
@@ -106,5 +106,3 @@ left join staging.milestones as milestones
 left join marts.gate_spans as spans on milestones.milestone_id = spans.gate_id
 left join marts.project_labels as labels on coalesce(milestones.project_id, lines.project_id) = labels.project_id
 left join marts.clients as clients on lines.client_id = clients.client_id
-left join reference.playbook_gates as playbook_gates
-    on labels.playbook = playbook_gates.playbook and milestones.gate = playbook_gates.gate

@@ -30,8 +30,7 @@ with judged as (
         documents.*,
         coalesce(documents.project_id, milestones.project_id) as owner_project_id,
         milestones.milestone_id as found_gate_id,
-        milestones.name as milestone_name,
-        milestones.gate,
+        spans.gate_label,
         spans.first_submitted_at,
         coalesce(spans.first_submitted_at, $as_of) as needed_at
     from staging.documents as documents
@@ -51,7 +50,7 @@ select
     labels.project,
     labels.playbook,
     labels.manager,
-    coalesce(playbook_gates.label, judged.milestone_name) as gate_label,
+    judged.gate_label,
     judged.type,
     coalesce(judged.required, true) as is_required,
     judged.first_submitted_at as submitted_at,
@@ -72,5 +71,3 @@ select
     judged.source_url
 from judged
 left join marts.project_labels as labels on judged.owner_project_id = labels.project_id
-left join reference.playbook_gates as playbook_gates
-    on labels.playbook = playbook_gates.playbook and judged.gate = playbook_gates.gate

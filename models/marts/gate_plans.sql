@@ -60,7 +60,7 @@ select
     labels.project,
     labels.playbook,
     labels.manager,
-    coalesce(playbook_gates.label, milestones.name) as gate_label,
+    spans.gate_label,
     cast(versions.version as integer) as version,
     versions.recorded_at,
     versions.due_on,
@@ -72,8 +72,5 @@ select
     versions.source_key
 from versions
 left join baselines on versions.milestone_id = baselines.milestone_id
-left join staging.milestones as milestones
-    on versions.milestone_id = milestones.milestone_id and milestones.reject_reason is null
-left join marts.project_labels as labels on milestones.project_id = labels.project_id
-left join reference.playbook_gates as playbook_gates
-    on labels.playbook = playbook_gates.playbook and milestones.gate = playbook_gates.gate
+left join marts.gate_spans as spans on versions.milestone_id = spans.gate_id
+left join marts.project_labels as labels on spans.project_id = labels.project_id

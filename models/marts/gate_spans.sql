@@ -4,6 +4,7 @@ key: [gate_id]
 columns:
   gate_id: The gate, as source:key.
   project_id: The gate's project, as source:key.
+  gate_label: The gate's name in its playbook, else in its tool.
   sequence: Place of the gate in its project.
   started_at: When work on the gate began; null while it has not.
   start_rule: How the start is known - started (recorded), previous approval, or kickoff.
@@ -46,7 +47,9 @@ ended as (
     select
         milestones.milestone_id as gate_id,
         milestones.project_id,
+        coalesce(playbook_gates.label, milestones.name) as gate_label,
         milestones.sequence,
+        labels.kickoff_at,
         facts.first_started_at,
         facts.first_submitted_at,
         facts.last_submitted_at,
@@ -68,6 +71,9 @@ ended as (
         facts.last_approver_side
     from staging.milestones as milestones
     left join facts on milestones.milestone_id = facts.gate_id
+    left join marts.project_labels as labels on milestones.project_id = labels.project_id
+    left join reference.playbook_gates as playbook_gates
+        on labels.playbook = playbook_gates.playbook and milestones.gate = playbook_gates.gate
     where milestones.reject_reason is null
 ),
 
@@ -94,16 +100,16 @@ looked_back as (
                 then passable.previous_first_approved_at
         end as handed_over_at,
         case
-            when passable.previous_gate_id is null or ended.first_active_at is not null then labels.kickoff_at
+            when passable.previous_gate_id is null or ended.first_active_at is not null then ended.kickoff_at
         end as kicked_off_at
     from ended
     left join passable on ended.gate_id = passable.gate_id
-    left join marts.project_labels as labels on ended.project_id = labels.project_id
 )
 
 select
     gate_id,
     project_id,
+    gate_label,
     sequence,
     case
         when first_started_at is not null then first_started_at

@@ -199,6 +199,7 @@ full_at as (
 stated as (
     select
         valued.*,
+        spans.gate_label,
         spans.started_at,
         spans.start_rule,
         spans.last_submitted_at,
@@ -278,7 +279,7 @@ select
     measured.manager,
     measured.gate,
     measured.name as gate_name,
-    coalesce(playbook_gates.label, measured.name) as gate_label,
+    measured.gate_label,
     measured.sequence,
     coalesce(measured.kind, 'gate') as kind,
     measured.owner_team,
@@ -347,5 +348,3 @@ select
     measured.source_key,
     measured.source_url
 from measured
-left join reference.playbook_gates as playbook_gates
-    on measured.playbook = playbook_gates.playbook and measured.gate = playbook_gates.gate

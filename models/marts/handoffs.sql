@@ -39,7 +39,7 @@ select
     labels.project,
     labels.playbook,
     labels.manager,
-    coalesce(playbook_gates.label, milestones.name) as gate_label,
+    spans.gate_label,
     coalesce(handoffs.from_team, milestones.owner_team) as from_team,
     handoffs.to_team,
     spans.first_approved_at as approved_at,
@@ -59,6 +59,4 @@ left join marts.gate_spans as spans on handoffs.milestone_id = spans.gate_id
 left join staging.milestones as milestones
     on handoffs.milestone_id = milestones.milestone_id and milestones.reject_reason is null
 left join marts.project_labels as labels on milestones.project_id = labels.project_id
-left join reference.playbook_gates as playbook_gates
-    on labels.playbook = playbook_gates.playbook and milestones.gate = playbook_gates.gate
 where handoffs.reject_reason is null

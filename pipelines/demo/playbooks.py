@@ -107,7 +107,9 @@ def _read(file: Path) -> object:
     try:
         return yaml.safe_load(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise fault(str(file), f"cannot be read ({error}).", "Save it as UTF-8 text, readable by you.") from None
+        raise fault(
+            str(file), f"cannot be read ({error}).", "Save it as UTF-8 text, readable by you."
+        ) from None
     except yaml.YAMLError as error:
         raise fault(str(file), f"is not valid YAML: {error}.", "Mend the line it names.") from None
 

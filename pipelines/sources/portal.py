@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import count
 from types import MappingProxyType
 from typing import Any, NoReturn, cast
 
@@ -32,6 +30,7 @@ from requests.exceptions import ChunkedEncodingError
 from models.catalog import Entity, Field, contract
 from models.faults import Fault, fault
 from pipelines.settings import PortalSource, Settings, token
+from pipelines.sources.text import column, sortable, text, unlike
 
 # What the contract's common columns are called on the wire.
 ENVELOPE = {"id": "source_key", "updated_at": "recorded_at", "url": "source_url", "deleted_at": "deleted_at"}
@@ -160,17 +159,14 @@ class Reach:
 
 
 class Names:
-    """Column names of one entity's rows: the contract's as they are, others cleaned and kept apart from them."""
+    """Column names of an entity's rows: the contract's as they are, others cleaned and kept apart from them."""
 
     def __init__(self, columns: Iterable[str]) -> None:
         self._known = {name: name for name in columns}
 
     def of(self, wire: str) -> str:
         if wire not in self._known:
-            stem = _plain(wire)
-            taken = set(self._known.values())
-            candidates = (stem if number == 1 else f"{stem}_{number}" for number in count(1))
-            self._known[wire] = next(name for name in candidates if name not in taken)
+            self._known[wire] = unlike(column(wire) or "column", self._known.values())
         return self._known[wire]
 
     def __iter__(self) -> Iterator[str]:
@@ -178,19 +174,11 @@ class Names:
 
 
 def row_of(record: Record, names: Names) -> Row:
-    """A record with every value as text: null stays null, numbers keep their digits, nesting becomes JSON."""
-    row = {names.of(key): value if value is None or value.__class__ is str else _text(value)
+    """A record with every value as text, its fields under their column names."""
+    row = {names.of(key): value if value is None or value.__class__ is str else text(value)
            for key, value in record.items()}  # fmt: skip
-    row["updated_at"] = _sortable(datetime.fromisoformat(str(row["updated_at"])))
+    row["updated_at"] = sortable(datetime.fromisoformat(str(row["updated_at"])))
     return row
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False, default=float)
-    return str(value)
 
 
 def _table(batch: list[Row], names: Names) -> Any:
@@ -198,14 +186,8 @@ def _table(batch: list[Row], names: Names) -> Any:
     return pl.from_dicts(batch, schema=dict.fromkeys(names, pl.String)).to_arrow()
 
 
-def _sortable(moment: datetime) -> str:
-    """An instant in the one form whose order as text is its order in time: UTC, microseconds."""
-    aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    return aware.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
 def _earlier(moment: str, span: timedelta) -> str:
-    return _sortable(datetime.fromisoformat(moment) - span)
+    return sortable(datetime.fromisoformat(moment) - span)
 
 
 def _moment(row: Row) -> str:
@@ -219,12 +201,6 @@ def _key(row: Row) -> str:
 def _print(row: Row) -> str:
     content = json.dumps(row, sort_keys=True).encode()
     return hashlib.blake2b(content, digest_size=9).hexdigest()
-
-
-def _plain(name: str) -> str:
-    """A name as a column: `Client name` and `clientName` become `client_name`."""
-    split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
-    return re.sub(r"\W+|_+", "_", split).strip("_").lower() or "column"
 
 
 class Door:

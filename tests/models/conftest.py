@@ -66,7 +66,9 @@ def prepare(con: duckdb.DuckDBPyConnection, rates: Rows = (), sources: Sequence[
     con.execute("create table reference.rates (day date, currency varchar, rate decimal(18, 8))")
     for row in rates:
         con.execute("insert into reference.rates values ($day, $currency, $rate)", dict(row))
-    con.execute("create table reference.playbook_gates (playbook varchar, gate varchar, label varchar, sequence integer)")
+    con.execute(
+        "create table reference.playbook_gates (playbook varchar, gate varchar, label varchar, sequence integer)"
+    )
     con.execute(
         "create table ops.pulls (source varchar, kind varchar, firm varchar, pulled_at timestamp, outcome varchar, "
         "row_count bigint, newest_recorded_at timestamp, message varchar)"
@@ -92,9 +94,7 @@ def receive(con: duckdb.DuckDBPyConnection, source: str, records: Mapping[str, R
 def make_all(con: duckdb.DuckDBPyConnection, sources: Sequence[StagedSource], as_of: str) -> list[build.Finding]:
     at = Moment(as_of=datetime.fromisoformat(as_of))
     findings = [
-        finding
-        for entity in catalog.contract().entities.values()
-        for finding in build.stage(con, entity, sources, at)
+        finding for entity in catalog.contract().entities.values() for finding in build.stage(con, entity, sources, at)
     ]
     for model in catalog.marts().values():
         build.build(con, model, at)
