@@ -1,9 +1,10 @@
 """Pulls one source into its raw schema of the warehouse, and notes every pull in `ops.pulls`.
 
-The warehouse alone says where the last pull stopped: dlt stores rows and state together, and whatever an
+The warehouse alone says where the last pull stopped: rows and state are stored together, and whatever an
 interrupted pull left in the working folder is thrown away and asked for again. So a pull goes on from a
-kill, a restored backup or a deleted warehouse alike. What stays out: how a tool is asked (sources) and
-what its records mean (staging).
+kill, a restored backup or a deleted warehouse alike. Changes are merged by dlt; whole tables are replaced in
+one transaction, since dlt would keep columns that a file no longer has. What stays out: how a tool is asked
+(sources) and what its records mean (staging).
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from dlt.common.runtime.run_context import RunContext
 
 from models.faults import Fault, fault
 from pipelines.settings import Settings
-from pipelines.sources import KINDS
+from pipelines.sources import CHANGES, WHOLES
+from pipelines.sources.files import Whole
 
 # All dlt is told: nothing is read from the environment, from ~/.dlt or from a .dlt folder.
 _DLT = {
@@ -35,12 +37,18 @@ _DLT = {
     "load": {"workers": 1, "truncate_staging_dataset": True, "delete_completed_jobs": True},
     "normalize": {"workers": 1},
 }
-_PULLS = """
+_OWN_TABLES = """
 create schema if not exists ops;
 create table if not exists ops.pulls (
     source varchar, kind varchar, firm varchar, pulled_at timestamp, outcome varchar, row_count bigint,
     newest_recorded_at timestamp, message varchar
-)
+);
+create table if not exists ops.whole_tables (source varchar, table_name varchar, print varchar);
+"""
+_NEWEST_COLUMNS = """
+select table_name, column_name
+from information_schema.columns
+where table_schema = ? and column_name in ('updated_at', 'recorded_at') and not starts_with(table_name, '_dlt')
 """
 
 
@@ -79,33 +87,28 @@ def pull(
             "is not in the settings.",
             f"There are: {', '.join(settings.sources) or 'none'}.",
         )
+    kind, firm = configured.kind, configured.firm
     with _warehouse(settings.warehouse) as con:
         try:
-            rows, changed = _run(con, settings, source, environ, told)
+            if kind in CHANGES:
+                rows, changed = _merge_changes(con, settings, source, CHANGES[kind](source, settings, environ, **told))
+            else:
+                rows, changed = _replace_wholes(con, source, WHOLES[kind](source, settings, environ, **told))
             newest = _newest_recorded_at(con, f"raw_{source}")
         except Fault as error:
-            _note(con, (source, configured.kind, configured.firm, _naive(now), "failed", 0, None, str(error)))
+            _note(con, (source, kind, firm, _naive(now), "failed", 0, None, str(error)))
             raise
-        _note(
-            con,
-            (source, configured.kind, configured.firm, _naive(now), "ok", sum(rows.values()), newest, None),
-        )
-    finished_at = clock() if clock else now
+        _note(con, (source, kind, firm, _naive(now), "ok", sum(rows.values()), newest, None))
     recorded_at = newest.replace(tzinfo=UTC) if newest else None
-    return PullReport(source, configured.kind, configured.firm, now, finished_at, rows, changed, recorded_at)
+    return PullReport(source, kind, firm, now, clock() if clock else now, rows, changed, recorded_at)
 
 
-def _run(
-    con: duckdb.DuckDBPyConnection,
-    settings: Settings,
-    name: str,
-    environ: Mapping[str, str],
-    told: Mapping[str, Any],
+def _merge_changes(
+    con: duckdb.DuckDBPyConnection, settings: Settings, name: str, records: Any
 ) -> tuple[dict[str, int], bool]:
     """Rows loaded per table, and whether the raw schema was changed at all."""
     shutil.rmtree(settings.pull_state / name, ignore_errors=True)
     Container()[PluggableRunContext] = PluggableRunContext(_Context(settings.pull_state))
-    records = KINDS[settings.sources[name].kind](name, settings, environ, **told)
     pipeline = dlt.pipeline(
         name,
         pipelines_dir=str(settings.pull_state),
@@ -119,11 +122,45 @@ def _run(
             raise found from None
         raise
     counted = pipeline.last_trace.last_normalize_info.row_counts
-    rows = {table: counted.get(table, 0) for table in records.resources}
-    return rows, bool(counted)
+    return {table: counted.get(table, 0) for table in records.resources}, bool(counted)
 
 
-class _Context(RunContext):
+def _replace_wholes(
+    con: duckdb.DuckDBPyConnection, name: str, wholes: Mapping[str, Whole]
+) -> tuple[dict[str, int], bool]:
+    """Replaces the tables whose print differs and drops those no longer configured, all or nothing."""
+    con.execute(_OWN_TABLES)
+    stored = con.execute("select table_name, print from ops.whole_tables where source = ?", [name]).fetchall()
+    known = dict(stored)
+    fresh = {table: whole.read() for table, whole in wholes.items() if known.get(table) != whole.print}
+    gone = known.keys() - wholes.keys()
+    with _transaction(con):
+        con.execute(f"create schema if not exists raw_{name}")
+        for table, frame in fresh.items():
+            con.register("_fresh", frame.to_arrow())
+            con.execute(f"create or replace table raw_{name}.{_quoted(table)} as select * from _fresh")
+            con.unregister("_fresh")
+        for table in gone:
+            con.execute(f"drop table if exists raw_{name}.{_quoted(table)}")
+        for table in [*fresh, *gone]:
+            con.execute("delete from ops.whole_tables where source = ? and table_name = ?", [name, table])
+        for table in fresh:
+            con.execute("insert into ops.whole_tables values (?, ?, ?)", [name, table, wholes[table].print])
+    return {table: fresh[table].height if table in fresh else 0 for table in wholes}, bool(fresh or gone)
+
+
+@contextmanager
+def _transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    con.begin()
+    try:
+        yield
+    except BaseException:
+        con.rollback()
+        raise
+    con.commit()
+
+
+class _Context(RunContext):  # type: ignore[misc]
     """dlt's surroundings: the settings above, and the working folder for whatever it keeps."""
 
     def __init__(self, folder: Path) -> None:
@@ -140,34 +177,36 @@ def _warehouse(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     try:
         con = duckdb.connect(str(file))
     except duckdb.Error as error:
-        raise fault(str(file), f"the warehouse cannot be opened ({str(error).splitlines()[0]}).",
-                    "End the other program that has it open, or move a damaged file away.") from None  # fmt: skip
+        what = f"the warehouse cannot be opened ({str(error).splitlines()[0]})."
+        cure = "End the other program that has it open, or move a damaged file away."
+        raise fault(str(file), what, cure) from None
     try:
+        con.execute("set timezone = 'UTC'")
         yield con
     finally:
         con.close()
 
 
 def _note(con: duckdb.DuckDBPyConnection, row: tuple[Any, ...]) -> None:
-    con.execute(_PULLS)
+    con.execute(_OWN_TABLES)
     con.execute("insert into ops.pulls values (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
 
 def _newest_recorded_at(con: duckdb.DuckDBPyConnection, schema: str) -> datetime | None:
     """The newest instant at which any row was written in its tool, UTC, without a zone."""
-    found = con.execute(
-        "select table_name, column_name from information_schema.columns "
-        "where table_schema = ? and column_name in ('updated_at', 'recorded_at') and table_name not like '\\_dlt%' escape '\\'",
-        [schema],
-    ).fetchall()
-    if not found:
-        return None
-    each = " union all ".join(
-        f"select max(timezone('UTC', try_cast({column} as timestamptz))) as newest from {schema}.{table}"
+    found = con.execute(_NEWEST_COLUMNS, [schema]).fetchall()
+    each = [
+        f"select max(timezone('UTC', try_cast({column} as timestamptz))) as newest from {schema}.{_quoted(table)}"
         for table, column in found
-    )
-    newest: datetime | None = con.execute(f"select max(newest) from ({each})").fetchall()[0][0]
+    ]
+    if not each:
+        return None
+    newest: datetime | None = con.execute(f"select max(newest) from ({' union all '.join(each)})").fetchall()[0][0]
     return newest
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _naive(moment: datetime) -> datetime:

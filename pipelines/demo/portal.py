@@ -64,13 +64,19 @@ class Move:
 
 
 MOVES = {
-    "submit": Move("submitted", frozenset({"not started", "in progress", "changes requested"}),
-                   "Only work in progress can be submitted."),
+    "submit": Move(
+        "submitted",
+        frozenset({"not started", "in progress", "changes requested"}),
+        "Only work in progress can be submitted.",
+    ),
     "approve": Move("approved", frozenset({"awaiting decision"}), "Only a submitted milestone can be approved."),
-    "request_changes": Move("changes_requested", frozenset({"awaiting decision"}),
-                            "Changes can be requested only of a submitted milestone."),
+    "request_changes": Move(
+        "changes_requested",
+        frozenset({"awaiting decision"}),
+        "Changes can be requested only of a submitted milestone.",
+    ),
     "reopen": Move("reopened", frozenset({"approved"}), "Only an approved milestone can be reopened."),
-}  # fmt: skip
+}
 
 
 class EventRequest(BaseModel):
@@ -174,9 +180,7 @@ class Firm:
     def notices(self, team: str) -> list[Record]:
         """Hand-offs that a team was told of and has not started."""
         rows = self.shelves["handoffs"].rows.values()
-        return [
-            row for row in rows if row["to_team"] == team and not row["started_at"] and not row["deleted_at"]
-        ]
+        return [row for row in rows if row["to_team"] == team and not row["started_at"] and not row["deleted_at"]]
 
     def knows(self, team: str) -> bool:
         rows = self.shelves["milestones"].rows.values()
@@ -245,9 +249,7 @@ class Firm:
                 }
                 effects.append({"freed": freed})
         if row["locks_scope"]:
-            effects.append(
-                {"scope_locked": {"project": row["project"], "milestone": row["id"], "at": _wire(now)}}
-            )
+            effects.append({"scope_locked": {"project": row["project"], "milestone": row["id"], "at": _wire(now)}})
         return effects
 
     def _told(self, milestone: str, team: str) -> bool:
@@ -301,9 +303,7 @@ class Acted(BaseModel):
 
     event: dict[str, Any]
     state: str = Field(description="The state the milestone is in now.")
-    effects: list[dict[str, Any]] = Field(
-        description="`handoff`, `freed` and `scope_locked`, where they apply."
-    )
+    effects: list[dict[str, Any]] = Field(description="`handoff`, `freed` and `scope_locked`, where they apply.")
 
 
 def create_app(
@@ -400,17 +400,14 @@ def _address(listener: socket.socket) -> str:
 
 def _firms(records: Mapping[str, list[Record]], names: set[str]) -> dict[str, Firm]:
     """Each firm's shelves, made in one pass over the rows."""
-    sorted_out: dict[str, dict[str, list[Record]]] = {
-        name: {entity: [] for entity in FIELDS} for name in names
-    }
+    sorted_out: dict[str, dict[str, list[Record]]] = {name: {entity: [] for entity in FIELDS} for name in names}
     for entity in FIELDS:
         for row in records.get(entity, ()):
             if row["firm"] in sorted_out:
                 served = dict(row)
                 sorted_out[served.pop("firm")][entity].append(served)
     return {
-        name: Firm({entity: Shelf(rows) for entity, rows in entities.items()})
-        for name, entities in sorted_out.items()
+        name: Firm({entity: Shelf(rows) for entity, rows in entities.items()}) for name, entities in sorted_out.items()
     }
 
 
@@ -420,9 +417,7 @@ def _add_pages(app: FastAPI, firm_of: Callable[..., Any]) -> None:
     def listing(entity: str) -> Callable[..., Response]:
         def read(
             firm: Annotated[Firm, Depends(firm_of)],
-            updated_since: Annotated[
-                str | None, Query(description="Rows updated at or after this instant.")
-            ] = None,
+            updated_since: Annotated[str | None, Query(description="Rows updated at or after this instant.")] = None,
             cursor: Annotated[str | None, Query(description="The `next_cursor` of the page before.")] = None,
             limit: Annotated[int, Query(ge=1, le=1000, description="Rows per page.")] = 100,
         ) -> Response:
@@ -475,8 +470,8 @@ def _add_actions(app: FastAPI, firm_of: Callable[..., Any], clock: Callable[[], 
         """Whether the portal is up; needs no token."""
         return JSONResponse({"status": "ok", "time": _wire(clock())})
 
-    @app.get("/v1/{entity}", include_in_schema=False)
-    async def unknown(entity: str, firm: Annotated[Firm, Depends(firm_of)]) -> Response:
+    @app.get("/v1/{entity}", include_in_schema=False, dependencies=[Depends(firm_of)])
+    async def unknown(entity: str) -> Response:
         raise HTTPException(404, f"There is no entity {entity!r}. There are: {', '.join(FIELDS)}.")
 
 
@@ -546,7 +541,8 @@ def _documents_page(described: Mapping[str, Any]) -> str:
         f"{html.escape(described['info']['title'])}</title><style>body{{font:16px/1.5 system-ui,sans-serif;"
         "max-width:60rem;margin:2rem auto;padding:0 1rem}table{border-collapse:collapse}"
         "td{border-top:1px solid #ccc;padding:.5rem;vertical-align:top}</style>"
-        f"<h1>{html.escape(described['info']['title'])}</h1><p>{html.escape(described['info']['description'])} "
+        f"<h1>{html.escape(described['info']['title'])}</h1>"
+        f"<p>{html.escape(described['info']['description'])} "
         "Send it as <code>Authorization: Bearer …</code>. The full description is at "
         "<a href='/openapi.json'>/openapi.json</a>.</p>"
         f"<table>{''.join(operations)}</table></html>"
@@ -574,9 +570,7 @@ def _asked_instant(text: str) -> datetime:
     try:
         return _instant(text.replace(" ", "+"))  # a plus sign that was not escaped arrives as a blank
     except ValueError:
-        raise HTTPException(
-            400, f"updated_since is not an instant: {text!r}. Write 2026-03-04T15:12:00Z."
-        ) from None
+        raise HTTPException(400, f"updated_since is not an instant: {text!r}. Write 2026-03-04T15:12:00Z.") from None
 
 
 def _instant(text: str) -> datetime:

@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from pipelines.sources import portal
+from pipelines.sources import files, portal
 
-KINDS: Mapping[str, Callable[..., Any]] = MappingProxyType({"portal": portal.source})
+# Kinds that say what changed: their rows are merged by key into what is there.
+CHANGES: Mapping[str, Callable[..., Any]] = MappingProxyType({"portal": portal.source})
+# Kinds that are read whole: their tables are replaced.
+WHOLES: Mapping[str, Callable[..., dict[str, files.Whole]]] = MappingProxyType({"files": files.tables})

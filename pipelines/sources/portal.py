@@ -35,6 +35,7 @@ from pipelines.sources.text import column, sortable, text, unlike
 # What the contract's common columns are called on the wire.
 ENVELOPE = {"id": "source_key", "updated_at": "recorded_at", "url": "source_url", "deleted_at": "deleted_at"}
 BATCH_ROWS = 20_000  # rows held in memory before they are passed on
+_SEE_LOG = "Pull again; if it stays, look at the portal's own log."
 
 Record = Mapping[str, Any]
 Row = dict[str, str | None]
@@ -61,9 +62,7 @@ FIELDS: Mapping[str, Mapping[str, Field]] = MappingProxyType(
 )
 
 
-def source(
-    name: str, settings: Settings, environ: Mapping[str, str], patience: Patience = Patience()
-) -> DltSource:
+def source(name: str, settings: Settings, environ: Mapping[str, str], patience: Patience = Patience()) -> DltSource:
     """The portal's records as a dlt source: one resource per entity of the contract.
 
     Raises `Fault` at once where the token is missing, and while pulling for whatever the portal answers
@@ -78,9 +77,7 @@ def source(
 def _resource(entity: str, door: Door, lookback_seconds: int) -> DltResource:
     names = tuple(FIELDS[entity])
     columns: dict[str, Any] = {one: {"data_type": "text", "nullable": one != "id"} for one in names}
-    columns["updated_at"]["dedup_sort"] = (
-        "desc"  # without it dlt keeps the stale one of two versions in a batch
-    )
+    columns["updated_at"]["dedup_sort"] = "desc"  # without it dlt keeps the stale one of two versions in a batch
     return dlt.resource(
         _changes,
         name=entity,
@@ -91,7 +88,7 @@ def _resource(entity: str, door: Door, lookback_seconds: int) -> DltResource:
 
 
 def _changes(entity: str, door: Door, lookback: timedelta) -> Iterator[Any]:
-    """Tables of new and changed rows. The state says how far the last pull came, and is stored with its rows."""
+    """Tables of new and changed rows. The state, stored with the rows, says how far the last pull came."""
     state = dlt.current.resource_state()
     columns = list(FIELDS[entity])
     if state.get("columns") != columns:  # another contract: ask for everything again
@@ -99,16 +96,14 @@ def _changes(entity: str, door: Door, lookback: timedelta) -> Iterator[Any]:
     reach = Reach(lookback, state.get("newest"), dict(state.get("recent", {})))
     names = Names(columns)
     batch: list[Row] = []
-    silent = True
-    since = reach.since
-    for page in door.pages(entity, since):
+    for page in door.pages(entity, reach.since):
         batch += reach.news([row_of(record, names) for record in page])
         if len(batch) >= BATCH_ROWS:
             yield _table(batch, names)
-            batch, silent = [], False
+            batch = []
     if batch:
         yield _table(batch, names)
-    elif silent and "columns" not in state:
+    elif reach.newest is None and "columns" not in state:  # no row yet: the table is to exist all the same
         yield dlt.mark.materialize_table_schema()
     for key, value in (("columns", columns), ("newest", reach.newest), ("recent", reach.recent)):
         if state.get(key) != value:
@@ -139,18 +134,16 @@ class Reach:
         if fresh:
             self.newest = max(self.newest or "", *(_moment(row) for row in fresh))
             self._move_edge(_earlier(self.newest, self.lookback))
-            self.recent |= {
-                _key(row): [_moment(row), _print(row)] for row in fresh if _moment(row) >= self.edge
-            }
+            for row in sorted(fresh, key=_moment):  # of two versions in a page the newer is remembered
+                if _moment(row) >= self.edge:
+                    self.recent[_key(row)] = [_moment(row), _print(row)]
         return fresh
 
     def _is_news(self, row: Row) -> bool:
         if self.since and _moment(row) < self.since:
             return False
         known = self.recent.get(_key(row))
-        return (
-            known is None or _moment(row) > known[0] or (_moment(row) == known[0] and _print(row) != known[1])
-        )
+        return known is None or _moment(row) > known[0] or (_moment(row) == known[0] and _print(row) != known[1])
 
     def _move_edge(self, edge: str) -> None:
         if edge > self.edge:
@@ -159,14 +152,15 @@ class Reach:
 
 
 class Names:
-    """Column names of an entity's rows: the contract's as they are, others cleaned and kept apart from them."""
+    """Column names of an entity's rows: the contract's as they are, others cleaned and kept apart."""
 
     def __init__(self, columns: Iterable[str]) -> None:
         self._known = {name: name for name in columns}
 
     def of(self, wire: str) -> str:
         if wire not in self._known:
-            self._known[wire] = unlike(column(wire) or "column", self._known.values())
+            plain = column(wire).encode("ascii", "ignore").decode() or "column"  # dlt would change other letters
+            self._known[wire] = unlike(plain, self._known.values())
         return self._known[wire]
 
     def __iter__(self) -> Iterator[str]:
@@ -243,38 +237,37 @@ class Door:
         self._refuse_status(entity, answer)
         page = self._parsed(entity, answer)
         if not isinstance(page, dict) or not isinstance(page.get("data"), list):
-            held = (
-                f"the keys {', '.join(page) or 'none'}"
-                if isinstance(page, dict)
-                else f"a {type(page).__name__}"
+            held = f"the keys {', '.join(page) or 'none'}" if isinstance(page, dict) else f"a {type(page).__name__}"
+            raise self._fault(
+                entity,
+                f'answers a page without a list "data" (it holds {held}).',
+                'A page is {"data": [...], "next_cursor": ...}; check the url of the source.',
             )
-            raise self._fault(entity, f'answers a page without a list "data" (it holds {held}).',
-                              'A page is {"data": [...], "next_cursor": ...}; check the url of the source.')  # fmt: skip
         return page
 
     def _get(self, entity: str, asked: Mapping[str, str]) -> Response:
         try:
-            return self._client.get(f"{self.url}/v1/{entity}", params=asked, auth=self._auth)
+            answer: Response = self._client.get(f"{self.url}/v1/{entity}", params=asked, auth=self._auth)
         except ChunkedEncodingError:
-            raise self._fault(entity, "breaks off in the middle of a page, every time it is asked.",
-                              "Look at the portal's own log, and pull again.") from None  # fmt: skip
+            what, cure = "breaks off in the middle of a page, every time it is asked.", _SEE_LOG
+            raise self._fault(entity, what, cure) from None
         except RequestException as error:
-            raise self._fault(entity, f"cannot be reached ({_cause(error)}).",
-                              "Check that the portal runs, and the url of the source.") from None  # fmt: skip
+            what, cure = f"cannot be reached ({_cause(error)}).", "Check that the portal runs, and the source's url."
+            raise self._fault(entity, what, cure) from None
+        return answer
 
     def _refuse_status(self, entity: str, answer: Response) -> None:
         status = answer.status_code
         if status in (401, 403):
-            raise self._fault(entity, f"refuses the token ({status}).",
-                              f"Set the token of source {self.name} anew: it is wrong, expired or for another firm.")  # fmt: skip
+            cure = f"Set the token of source {self.name} anew: it is wrong, expired or another firm's."
+            raise self._fault(entity, f"refuses the token ({status}).", cure)
         if status == 429:
             waits = answer.headers.get("Retry-After", "nothing")
-            raise self._fault(
-                entity, f"still says it is asked too often (429, Retry-After: {waits}).", "Pull again later."
-            )
+            what = f"still says that it is asked too often (429, Retry-After: {waits})."
+            raise self._fault(entity, what, "Pull again later.")
         if status >= 400:
-            raise self._fault(entity, f"answers {status}{_said(answer)}.",
-                              "Pull again later." if status >= 500 else "Check the url and page_size of the source.")  # fmt: skip
+            cure = "Pull again later." if status >= 500 else "Check the url and the page_size of the source."
+            raise self._fault(entity, f"answers {status}{_said(answer)}.", cure)
 
     def _parsed(self, entity: str, answer: Response) -> object:
         body = answer.content
@@ -282,29 +275,32 @@ class Door:
             return json.loads(body, parse_float=Decimal, parse_constant=_no_number)
         except (ValueError, RecursionError) as error:
             if body.lstrip()[:1] == b"<" or "html" in answer.headers.get("Content-Type", ""):
-                raise self._fault(entity, "answers an HTML page instead of JSON.",
-                                  "Check the url of the source: it may lead to a login page or a proxy.") from None  # fmt: skip
-            raise self._fault(entity, f"answers a page that is not whole JSON ({error}; {len(body)} bytes).",
-                              "Pull again; if it stays, look at the portal's own log.") from None  # fmt: skip
+                cure = "Check the url of the source: it may lead to a login page or a proxy."
+                raise self._fault(entity, "answers an HTML page instead of JSON.", cure) from None
+            what = f"answers a page that is not whole JSON ({error}; {len(body)} bytes)."
+            raise self._fault(entity, what, _SEE_LOG) from None
 
     def _check(self, entity: str, place: int, record: object, required: list[str]) -> None:
+        """Refuses a record that could not be stored or traced: no key, no instant, no required field."""
+        spot = f"place {place + 1} of a page"
         if not isinstance(record, dict):
-            raise self._fault(entity, f"holds something that is no record at place {place + 1} of a page.",
-                              "Every item of data must be an object.")  # fmt: skip
+            what = f"holds something that is no record ({spot})."
+            raise self._fault(entity, what, "Every item of data must be an object.")
         for name in ("id", "updated_at"):
             if record.get(name) in (None, ""):
-                what = "without an id" if name == "id" else f"{record['id']!r} without updated_at"
-                raise self._fault(entity, f"holds a record {what} (place {place + 1} of a page).",
-                                  "The portal must send id and updated_at with every record.")  # fmt: skip
+                what = "a record without id" if name == "id" else f"the record {record['id']!r} without updated_at"
+                cure = "The portal must send id and updated_at with every record."
+                raise self._fault(entity, f"holds {what} ({spot}).", cure)
         try:
             datetime.fromisoformat(record["updated_at"])
         except (ValueError, TypeError):
-            raise self._fault(entity, f"record {record['id']!r}: updated_at is not an instant: {record['updated_at']!r}.",
-                              "It must be written like 2026-03-04T15:12:00Z.") from None  # fmt: skip
-        if missing := [name for name in required if name not in record]:
-            if not record.get("deleted_at"):
-                raise self._fault(entity, f"record {record['id']!r} has no field {', '.join(missing)}.",
-                                  "The contract requires it: have the portal send it, null where it is not known.")  # fmt: skip
+            what = f"record {record['id']!r}, field updated_at: {record['updated_at']!r} is not an instant."
+            raise self._fault(entity, what, "Write it like 2026-03-04T15:12:00Z.") from None
+        missing = [name for name in required if name not in record]
+        if missing and not record.get("deleted_at"):
+            what = f"record {record['id']!r} has no field {', '.join(missing)}."
+            cure = "The contract requires it: the portal must send it, as null where it is not known."
+            raise self._fault(entity, what, cure)
 
     def _fault(self, entity: str, what: str, cure: str) -> Fault:
         return fault(f"source {self.name}, GET {self.url}/v1/{entity}", what, cure)
