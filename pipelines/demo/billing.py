@@ -7,7 +7,7 @@ What stays out: converting currencies.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from pipelines.demo.firms import TAX_PCT
 from pipelines.demo.gates import Gate
@@ -41,7 +41,6 @@ class Bill:
     fate: str = "issued"
     retained: int = 0
     voided: int | None = None
-    payments: list[tuple[int, int, str]] = field(default_factory=list)
 
     @property
     def net(self) -> int:
@@ -57,22 +56,26 @@ def draw_bills(scene: Scene, gates: list[Gate], orders: list[Order]) -> list[Bil
         bills.append(deposit)
     carried: list[Line] = []
     for gate in gates:
-        if gate.first_approved is None:
-            continue
-        carried = _bill_gate(scene, gate, gate is gates[-1], carried, waiting, bills)
+        if gate.first_approved is not None and gate.amount:
+            new, carried = _bill_gate(scene, gate, gate is gates[-1], carried, waiting)
+            bills += new
     for order in orders:
         if order.fate == "approved" and order.billing == "own":
             issued = scene.after(_decided(order), 6 * scene.spread(0.8))
-            bills.append(
-                Bill(scene.firm.invoice_kind, _decided(order), issued, [Line(order.granted, order=order)])
-            )
+            bills.append(Bill(scene.firm.invoice_kind, _decided(order), issued, [Line(order.granted, order=order)]))
     bills += [extra for bill in list(bills) for extra in _mishaps(scene, bill)]
     _hold_back(scene, gates, bills)
-    if deposit and len(bills) > 1:
-        last = max(bills[1:], key=lambda bill: bill.issued)
-        if last.kind in ("invoice", "progress") and last.net > deposit.net:
-            last.lines.append(Line(-deposit.net))
+    if deposit:
+        _apply(deposit, bills)
     return bills
+
+
+def _apply(deposit: Bill, bills: list[Bill]) -> None:
+    """Takes the deposit off the last ordinary bill that is large enough."""
+    able = [bill for bill in bills if bill.kind in ("invoice", "progress") and bill.fate == "issued"]
+    large = [bill for bill in able if bill.net > 1.5 * deposit.net]
+    if large:
+        max(large, key=lambda bill: bill.issued).lines.append(Line(-deposit.net))
 
 
 def _decided(order: Order) -> int:
@@ -87,49 +90,36 @@ def _deposit(scene: Scene) -> Bill | None:
 
 
 def _bill_gate(
-    scene: Scene, gate: Gate, is_last: bool, carried: list[Line], waiting: list[Order], bills: list[Bill]
-) -> list[Line]:
-    """Adds the gate's bills; returns the lines left for the next gate's bill."""
+    scene: Scene, gate: Gate, is_last: bool, carried: list[Line], waiting: list[Order]
+) -> tuple[list[Bill], list[Line]]:
+    """The gate's bills, with what was carried to it; and the lines it leaves for the next gate's bill."""
     how = scene.rng.random()
     approved = gate.first_approved or gate.ended
     lag = 4.5 * scene.spread(1.0)
-    if gate.step.bills_pct == 0:
-        return carried
+    kind = scene.firm.invoice_kind
     line = Line(gate.amount, gate=gate)
     if how < 0.10 and not is_last:
-        return [*carried, line]
-    kind = scene.firm.invoice_kind
+        return [], [*carried, line]
     if how < 0.16:  # forgotten: approved work that nobody billed
-        _bill_carried(scene, kind, approved, lag, carried, bills)
-        return []
-    if how < 0.23:
+        return [Bill(kind, approved, scene.after(approved, lag), carried)] if carried else [], []
+    if how < 0.23:  # early
         room = (approved - gate.began) * min(0.6, 0.1 + lag / 30)
-        issued = scene.office.open(approved - int(room), scene.rng.random())
-        bills.append(Bill(kind, gate.began, max(issued, gate.began), [*carried, line]))
-        return []
+        issued = max(gate.began, scene.office.open(approved - int(room), scene.rng.random()))
+        return [Bill(kind, gate.began, issued, [*carried, line])], []
     issued = scene.after(approved, lag)
-    if how < 0.31:
+    if how < 0.31:  # in two parts, of which the second is sometimes forgotten
         first = Line(gate.amount * 6 // 10, gate=gate)
-        bills.append(Bill(kind, approved, issued, [*carried, first]))
+        rest = Line(gate.amount - first.amount, gate=gate)
+        parts = [Bill(kind, approved, issued, [*carried, first])]
         if how < 0.29:
-            rest = Line(gate.amount - first.amount, gate=gate)
-            bills.append(Bill(kind, approved, scene.after(issued, 8 + lag * 2), [rest]))
-        return []
+            parts.append(Bill(kind, approved, scene.after(issued, 8 + lag * 2), [rest]))
+        return parts, []
     ready = [order for order in waiting if _decided(order) < issued]
     waiting[:] = [order for order in waiting if _decided(order) >= issued]
     lines = [*carried, line, *(Line(order.granted, order=order) for order in ready)]
     if how > 0.96:
         lines.append(Line(round(gate.amount * 0.004) * 10))  # expenses, linked to nothing
-    bills.append(Bill(kind, approved, issued, lines, fate="draft" if 0.31 <= how < 0.33 else "issued"))
-    return []
-
-
-def _bill_carried(
-    scene: Scene, kind: str, approved: int, lag: float, carried: list[Line], bills: list[Bill]
-) -> None:
-    issued = scene.after(approved, lag)
-    if carried:
-        bills.append(Bill(kind, approved, issued, carried))
+    return [Bill(kind, approved, issued, lines, fate="draft" if how < 0.33 else "issued")], []
 
 
 def _mishaps(scene: Scene, bill: Bill) -> list[Bill]:
@@ -140,11 +130,7 @@ def _mishaps(scene: Scene, bill: Bill) -> list[Bill]:
     if draw < 0.03:
         bill.fate = "void"
         bill.voided = scene.after(bill.issued, days)
-        return [
-            replace(
-                bill, issued=scene.after(bill.voided, 0.1), fate="issued", voided=None, lines=list(bill.lines)
-            )
-        ]
+        return [replace(bill, issued=scene.after(bill.voided, 0.1), fate="issued", voided=None, lines=list(bill.lines))]
     if draw < 0.06:
         credit = replace(bill.lines[0], amount=-(bill.lines[0].amount // 8))
         return [Bill("credit_note", bill.issued, scene.after(bill.issued, days * 2), [credit])]
@@ -180,21 +166,22 @@ def write_bills(scene: Scene, bills: list[Bill]) -> None:
 def _write_bill(scene: Scene, bill: Bill, index: int, method: str) -> None:
     rng, now = scene.rng, scene.now
     key = f"inv_{scene.key[4:]}_{index}"
-    drafted = max(bill.cause, bill.issued - int(2 * SECONDS_A_DAY * rng.random()))
-    sent = bill.issued + 60 + int(7000 * rng.random())
+    drafted = max(bill.cause, scene.office.open(bill.issued - int((3 + 2 * rng.random()) * SECONDS_A_DAY), 0.5))
+    sent = bill.issued + 30 + int(600 * rng.random())
     due = scene.day(bill.issued) + (0 if bill.kind in ("deposit", "credit_note") else scene.customer.terms)
     tax = round(bill.net * TAX_PCT[scene.customer.country] / 100)
     total = bill.net + tax
     disputed_from = scene.after(sent, 5)
     is_disputed = rng.random() < 0.04 and bill.kind in ("invoice", "progress")
-    payments, written_off = _draw_payments(scene, bill, total - bill.retained, sent, due, is_disputed)
+    payable = total - bill.retained
+    payments, written_off = _draw_payments(scene, bill, payable, sent, due + 25 * is_disputed)
     thrown = scene.after(drafted, 3) if bill.fate == "deleted" else None
     if bill.cause > scene.until or drafted > now:
         return
     issued = bill.issued if bill.issued <= now and bill.fate in ("issued", "void") else None
     voided = bill.voided if bill.voided is not None and bill.voided <= now else None
     seen = [payment for payment in payments if payment[0] <= now]
-    is_paid = sum(amount for _, amount, state in seen if state == "received") == total - bill.retained
+    is_paid = sum(amount for _, amount, state in seen if state == "received") == payable
     off = written_off if written_off is not None and written_off <= now and not is_paid else None
     status = _status(issued, voided, off, is_paid)
     deleted = scene.deletion("invoices", key, thrown)
@@ -230,9 +217,13 @@ def _write_bill(scene: Scene, bill: Bill, index: int, method: str) -> None:
             disputed=open_dispute,
         )
     )
-    _write_lines(scene, bill, key, method, drafted, deleted)
+    _write_lines(scene, bill, key, method, drafted=drafted, deleted=deleted)
     if issued is not None and voided is None:
         _plant_lines(scene, bill, key, issued)
+    _write_payments(scene, key, seen)
+
+
+def _write_payments(scene: Scene, key: str, seen: list[tuple[int, int, str]]) -> None:
     for part, (received, amount, state) in enumerate(seen, start=1):
         scene.rows["payments"].append(
             Payment(
@@ -257,19 +248,17 @@ def _status(issued: int | None, voided: int | None, off: int | None, is_paid: bo
 
 
 def _draw_payments(
-    scene: Scene, bill: Bill, payable: int, sent: int, due: int, is_disputed: bool
+    scene: Scene, bill: Bill, payable: int, sent: int, due: int
 ) -> tuple[list[tuple[int, int, str]], int | None]:
     """Instant, amount and state of every payment, and when the rest is written off, if ever."""
     rng = scene.rng
     draw, slip = rng.random(), rng.gauss(0, 6)
-    days = scene.customer.habit + slip + (25 if is_disputed else 0)
-    first = max(
-        scene.after(sent, 1), scene.office.open(due * SECONDS_A_DAY + int(days * SECONDS_A_DAY), rng.random())
-    )
+    days = scene.customer.habit + slip
+    first = max(scene.after(sent, 1), scene.office.open(due * SECONDS_A_DAY + int(days * SECONDS_A_DAY), rng.random()))
     if bill.fate != "issued" or payable == 0 or (payable < 0 and draw > 0.6):
         return [], None
-    if draw < 0.015:
-        return [], (due + 120) * SECONDS_A_DAY + 50_000
+    if draw < 0.015 and payable > 0:
+        return [], scene.office.open((due + 120) * SECONDS_A_DAY, slip % 1)
     if draw < 0.13:
         half = payable * rng.choice((30, 50, 70)) // 100
         second = scene.after(first, 20 * scene.spread(0.5))
@@ -281,7 +270,8 @@ def _draw_payments(
     return [(first, payable, "received")], None
 
 
-def _write_lines(scene: Scene, bill: Bill, key: str, method: str, drafted: int, deleted: int | None) -> None:
+def _write_lines(scene: Scene, bill: Bill, key: str, method: str, *, drafted: int, deleted: int | None) -> None:
+    """The invoice's lines; those of a draft thrown away go with it."""
     for index, line in enumerate(bill.lines, start=1):
         is_linked = line.gate is not None or line.order is not None
         line_key = f"lin_{key[4:]}_{index}"

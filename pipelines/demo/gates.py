@@ -76,14 +76,13 @@ def draw_gates(scene: Scene, history: str) -> list[Gate]:
     """Every gate of the project to its end, in order; each waits for the one before it, or overlaps it."""
     pace = scene.spread(0.22)
     gates: list[Gate] = []
-    for sequence, step in enumerate(scene.playbook.gates, start=1):
-        gates.append(_draw_gate(scene, step, sequence, history, pace, gates))
+    for step in scene.playbook.gates:
+        gates.append(_draw_gate(scene, step, history, pace, gates))
     return gates
 
 
-def _draw_gate(
-    scene: Scene, step: playbooks.Gate, sequence: int, history: str, pace: float, before: list[Gate]
-) -> Gate:
+def _draw_gate(scene: Scene, step: playbooks.Gate, history: str, pace: float, before: list[Gate]) -> Gate:
+    sequence = len(before) + 1
     fate = _fate(scene, step, sequence, history)
     began, explicit = _beginning(scene, before, fate)
     typical = step.typical_days * pace
@@ -124,7 +123,7 @@ def _fate(scene: Scene, step: playbooks.Gate, sequence: int, history: str) -> st
             return "waived"
         if draw < 0.035:
             return "cancelled"
-    planted = 0.99 < draw < 0.998 and history == "log" and not step.locks_scope and not step.handoff
+    planted = draw > 0.98 and history == "log" and not step.locks_scope and not step.handoff
     return "violated" if planted else "passed"
 
 
@@ -155,16 +154,12 @@ def _turns(scene: Scene, step: playbooks.Gate, began: int, typical: float, plain
     at = began
     for attempt in range(1, attempts + 1):
         share = 0.72 if attempt == 1 else 0.22
-        decision = (
-            "approved" if attempt == attempts else "rejected" if scene.chance(0.15) else "changes_requested"
-        )
+        decision = "approved" if attempt == attempts else "rejected" if scene.chance(0.15) else "changes_requested"
         turns.append(_turn(scene, step, at, typical * share, decision))
         at = turns[-1].decided
     may_reopen = not (plain or step.locks_scope or step.handoff)
     if scene.chance(0.06) and may_reopen:
-        turns.append(
-            _turn(scene, step, scene.after(at, 2 + 20 * scene.rng.random()), typical * 0.2, "approved")
-        )
+        turns.append(_turn(scene, step, scene.after(at, 2 + 20 * scene.rng.random()), typical * 0.2, "approved"))
     return tuple(turns)
 
 
@@ -183,9 +178,7 @@ def _draw_hand_off(scene: Scene, gate: Gate) -> tuple[int | None, int | None, in
     approved = gate.first_approved or gate.ended
     slow = 6.0 if scene.chance(0.2) else 1.0
     early, silent = scene.rng.random(), scene.rng.random()
-    notified = (
-        approved + 60 + int(scene.rng.random() * HOUR) if silent < 0.6 else scene.after(approved, slow * 0.6)
-    )
+    notified = approved + 60 + int(scene.rng.random() * HOUR) if silent < 0.6 else scene.after(approved, slow * 0.6)
     accepted = scene.after(notified, slow * 0.8 * scene.spread())
     started = scene.after(accepted, slow * 1.3 * scene.spread(0.7))
     if early < 0.05:
@@ -203,7 +196,7 @@ def _draw_hand_off(scene: Scene, gate: Gate) -> tuple[int | None, int | None, in
 def write_gate(scene: Scene, gate: Gate, name: str, code: str | None, stop: int | None) -> None:
     """The gate's milestone, events, plans, documents and hand-off, as seen at as_of."""
     _draw_plans(scene, gate)
-    events = _events(scene, gate, stop)
+    events = _events(gate, stop)
     last = scene.signed
     actors = {"client": scene.customer.approver, "team": scene.manager, "authority": "Building department"}
     origin = ORIGINS[gate.history]
@@ -256,7 +249,7 @@ def _write_milestone(scene: Scene, gate: Gate, name: str, code: str | None, last
     )
 
 
-def _events(scene: Scene, gate: Gate, stop: int | None) -> list[tuple[int, str, str]]:
+def _events(gate: Gate, stop: int | None) -> list[tuple[int, str, str]]:
     """Instant, type and acting side of everything that ever happens to the gate, in order."""
     side = gate.step.approver_side
     events = [(gate.began, "started", "team")] if gate.explicit else []
@@ -281,9 +274,7 @@ def _draw_plans(scene: Scene, gate: Gate) -> None:
     so_far = sum(step.typical_days for step in scene.playbook.gates[: gate.sequence])
     due = scene.office.workday(scene.day(scene.kickoff) + round(so_far * 1.12))
     signed_later = scene.number % 9 == 4
-    recorded = (
-        scene.after(scene.kickoff, 1) if signed_later else scene.signed - HOUR - rng.randrange(4 * HOUR)
-    )
+    recorded = scene.after(scene.kickoff, 1) if signed_later else scene.signed - 60 * (2 + rng.randrange(20))
     gate.plan_days.append((recorded, due, None))
     finished = scene.day(gate.ended)
     draw = rng.random()
@@ -297,9 +288,7 @@ def _draw_plans(scene: Scene, gate: Gate) -> None:
         return
     first = due
     for slip in range(1, slips + 1):
-        recorded = scene.office.open(
-            opens + int(room * (slip - 0.3 * rng.random()) / (slips + 1)), rng.random()
-        )
+        recorded = scene.office.open(opens + int(room * (slip - 0.3 * rng.random()) / (slips + 1)), rng.random())
         moved = late * slip / slips * (0.7 + 0.45 * rng.random()) if late > 0 else rng.choice((-6, -3, 4, 7))
         new = scene.office.workday(first + round(moved))
         if new != due:
@@ -324,6 +313,28 @@ def _write_plans(scene: Scene, gate: Gate) -> None:
             )
 
 
+def write_papers(scene: Scene) -> None:
+    """Documents of the project itself, which no gate calls for."""
+    papers = ["signed contract", "certificate of insurance"] if scene.playbook.retainage_pct else ["signed contract"]
+    for index, paper in enumerate(papers, start=1):
+        key = f"doc_{scene.key[4:]}_p{index}"
+        scene.rows["documents"].append(
+            Document(
+                key=key,
+                recorded_at=scene.signed,
+                deleted_at=None,
+                milestone=None,
+                project=scene.key,
+                type=paper,
+                required=True,
+                received_at=scene.signed,
+                accepted_at=scene.signed,
+                expires_on=scene.day(scene.signed) + 365 if index == 2 else None,
+                url=f"https://files.example/{key}.pdf",
+            )
+        )
+
+
 def _write_documents(scene: Scene, gate: Gate) -> None:
     for index, wanted in enumerate(gate.step.documents, start=1):
         state, received, accepted, expires = _draw_document(scene, gate, wanted)
@@ -346,9 +357,7 @@ def _write_documents(scene: Scene, gate: Gate) -> None:
         scene.rows["documents"].append(row)
         if twin and seen:
             deleted = scene.deletion("documents", f"{key}b", twin)
-            copy = row._replace(
-                key=f"{key}b", required=False, recorded_at=deleted or seen, deleted_at=deleted
-            )
+            copy = row._replace(key=f"{key}b", required=False, recorded_at=deleted or seen, deleted_at=deleted)
             scene.rows["documents"].append(copy)
         if gate.turns:
             scene.truth["documents"].append(_document_truth(scene, gate, row, state))
@@ -401,9 +410,7 @@ def _write_hand_off(scene: Scene, gate: Gate) -> None:
     scene.rows["handoffs"].append(
         Handoff(
             key=key,
-            recorded_at=max(
-                moment for moment in (approved, notified, accepted, started) if moment is not None
-            ),
+            recorded_at=max(moment for moment in (approved, notified, accepted, started) if moment is not None),
             deleted_at=None,
             milestone=gate.key,
             from_team=gate.step.handoff.from_team,
@@ -428,9 +435,13 @@ def _write_hand_off(scene: Scene, gate: Gate) -> None:
 # --- what is planted of a gate ------------------------------------------------------------------
 
 
-def gate_truth(scene: Scene, gate: Gate, before: Gate | None, is_cancelled: bool) -> GateTruth:
-    """The gate at as_of, summed from its turns as they were drawn; spans count once they have ended."""
+def gate_truth(scene: Scene, gate: Gate, before: Gate | None, is_over: bool) -> GateTruth:
+    """The gate at as_of, summed from its turns as they were drawn; spans count once they have ended.
+
+    `is_over`: the project was cancelled, and with it every gate that had not ended.
+    """
     until = scene.until
+    is_cancelled = is_over and gate.ended > until
     work = idle = rework = attempts = 0
     waits = {"client": 0, "team": 0, "authority": 0}
     side = gate.step.approver_side
@@ -458,7 +469,6 @@ def gate_truth(scene: Scene, gate: Gate, before: Gate | None, is_cancelled: bool
     status = _status(scene, gate, started, approved, is_cancelled)
     if gate.fate == "violated" and approved is not None:
         scene.truth["violations"].append(ViolationTruth(gate.key, gate.turns[0].submitted, approved))
-    billable = approved is not None and not is_cancelled
     return GateTruth(
         milestone=gate.key,
         project=scene.key,
@@ -477,16 +487,16 @@ def gate_truth(scene: Scene, gate: Gate, before: Gate | None, is_cancelled: bool
         idle_seconds=idle,
         rework_seconds=rework,
         attempts=attempts,
-        is_reopened=sum(turn.began <= until for turn in gate.turns) > 1 and _reopened(gate, until),
+        is_reopened=_is_reopened(gate, until),
         is_auto_approved=is_auto and approved is not None,
         amount=gate.amount,
         invoiced=gate.invoiced,
-        unbilled=max(0, gate.amount - gate.invoiced) if billable else 0,
+        unbilled=max(0, gate.amount - gate.invoiced) if approved is not None and not is_cancelled else 0,
         currency=scene.customer.currency,
     )
 
 
-def _reopened(gate: Gate, until: int) -> bool:
+def _is_reopened(gate: Gate, until: int) -> bool:
     pairs = zip(gate.turns, gate.turns[1:], strict=False)
     return any(turn.decision == "approved" and later.began <= until for turn, later in pairs)
 

@@ -92,9 +92,7 @@ def load_playbooks(folder: Path) -> dict[str, Playbook]:
             problems += [_problem(file, detail) for detail in error.errors()]
             continue
         if playbook.code in found:
-            problems.append(
-                Problem(f"{file}, key code", f"{playbook.code!r} is used by another file.", "Rename one.")
-            )
+            problems.append(Problem(f"{file}, key code", f"{playbook.code!r} is used by another file.", "Rename one."))
         found[playbook.code] = playbook
     if problems:
         raise Fault(problems)
@@ -107,9 +105,7 @@ def _read(file: Path) -> object:
     try:
         return yaml.safe_load(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise fault(
-            str(file), f"cannot be read ({error}).", "Save it as UTF-8 text, readable by you."
-        ) from None
+        raise fault(str(file), f"cannot be read ({error}).", "Save it as UTF-8 text, readable by you.") from None
     except yaml.YAMLError as error:
         raise fault(str(file), f"is not valid YAML: {error}.", "Mend the line it names.") from None
 

@@ -8,7 +8,7 @@ What stays out: deciding any of the values.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from functools import cache
 from typing import Annotated, Any, NamedTuple, get_type_hints
@@ -19,6 +19,7 @@ Money = Annotated[int, "money"]  # cents
 
 SECONDS_A_DAY = 86_400
 _EPOCH = date(1970, 1, 1)
+_COMMON = ("key", "recorded_at", "deleted_at")
 PORTAL = "https://portal.example"  # where a record's link leads; reserved name, never resolved
 
 
@@ -364,24 +365,23 @@ def _kind(hint: Any) -> str:
 
 
 def wire(entity: str, rows: Iterable[Row], firm: str) -> list[dict[str, Any]]:
-    """Fact rows as a tool sends them: `id`, `updated_at`, `url`, `deleted_at`, the contract columns, `firm`."""
+    """Fact rows as a tool sends them: id, updated_at, url, deleted_at, the contract columns, and `firm`.
+
+    A document's `url` is its own: where the document lies.
+    """
     link = f"{PORTAL}/{firm}/{entity}/"
-    sent = []
-    for plain in plain_rows(ENTITIES[entity], rows):
-        key, recorded_at, deleted_at = plain.pop("key"), plain.pop("recorded_at"), plain.pop("deleted_at")
-        if entity == "milestone_plans":
-            plain = {"recorded_at": recorded_at, **plain}
-        sent.append(
-            {
-                "id": key,
-                "updated_at": recorded_at,
-                "url": link + key,
-                "deleted_at": deleted_at,
-                **plain,
-                "firm": firm,
-            }
-        )
-    return sent
+    hidden = _COMMON[:1] if entity == "milestone_plans" else _COMMON  # recorded_at is a plan's own column too
+    return [
+        {
+            "id": row["key"],
+            "updated_at": row["recorded_at"],
+            "url": link + row["key"],
+            "deleted_at": row["deleted_at"],
+            **{name: value for name, value in row.items() if name not in hidden},
+            "firm": firm,
+        }
+        for row in plain_rows(ENTITIES[entity], rows)
+    ]
 
 
 def plain_rows(shape: type[Row], rows: Iterable[Row]) -> list[dict[str, Any]]:
@@ -389,7 +389,7 @@ def plain_rows(shape: type[Row], rows: Iterable[Row]) -> list[dict[str, Any]]:
     fields = [(name, _WRITTEN.get(kind)) for name, kind in kinds(shape)]
     return [
         {
-            name: write(value) if write and value is not None else value
+            name: value if write is None or value is None else write(value)
             for (name, write), value in zip(fields, row, strict=True)
         }
         for row in rows
@@ -411,4 +411,4 @@ def money_text(cents: int) -> str:
     return f"{'-' if cents < 0 else ''}{whole}.{rest:02d}"
 
 
-_WRITTEN = {"instant": instant_text, "day": day_text, "money": money_text}
+_WRITTEN: dict[str, Callable[[int], str]] = {"instant": instant_text, "day": day_text, "money": money_text}

@@ -103,7 +103,7 @@ def _draw_order(scene: Scene, gates: list[Gate], lock: int | None, index: int) -
         requested=requested,
         submitted=None if fate == "draft" else submitted,
         decided=None if fate in ("draft", "pending") else decided,
-        deleted=scene.after(requested, 3 + 10 * rng.random()) if fate == "draft" else None,
+        deleted=scene.after(requested, 3 + 10 * rng.random()) if fate == "draft" and billing < 0.6 else None,
         is_after_lock=lock is not None and requested > lock,
         asked=asked,
         granted=granted,
@@ -130,10 +130,7 @@ def write_orders(scene: Scene, orders: list[Order]) -> None:
         scene.rows["change_orders"].append(
             ChangeOrder(
                 key=order.key,
-                recorded_at=deleted
-                or scene.cut(order.decided)
-                or scene.cut(order.submitted)
-                or order.requested,
+                recorded_at=deleted or scene.cut(order.decided) or scene.cut(order.submitted) or order.requested,
                 deleted_at=deleted,
                 project=scene.key,
                 milestone=order.gate,
@@ -210,11 +207,7 @@ def write_extras(scene: Scene, extras: list[Extra]) -> None:
 
 def order_truths(scene: Scene, orders: list[Order]) -> list[Row]:
     """One truth per change order seen and not deleted."""
-    return [
-        _order_truth(order, scene.until)
-        for order in orders
-        if _is_seen(scene, order.requested, order.deleted)
-    ]
+    return [_order_truth(order, scene.until) for order in orders if _is_seen(scene, order.requested, order.deleted)]
 
 
 def _order_truth(order: Order, until: int) -> OrderTruth:
@@ -225,9 +218,7 @@ def _order_truth(order: Order, until: int) -> OrderTruth:
         project=f"prj_{order.key.split('_')[1]}",
         status=order.status(until),
         is_after_scope_lock=order.is_after_lock,
-        decision_seconds=decided - order.submitted
-        if decided is not None and order.submitted is not None
-        else None,
+        decision_seconds=decided - order.submitted if decided is not None and order.submitted is not None else None,
         approved=approved,
         invoiced=order.invoiced,
         unbilled=max(0, approved - order.invoiced),
@@ -254,12 +245,8 @@ def scope_truth(scene: Scene, orders: list[Order], extras: list[Extra], lock: in
         churned_changes=sum(abs(order.granted) for order in approved),
         pending_changes=sum(order.asked for order in seen if order.status(until) == "pending"),
         extra_after_lock=sum(extra.amount for extra in late),
-        uncovered_extra=sum(
-            extra.amount for extra in late if not (extra.cover and extra.cover.is_approved(until))
-        ),
-        exposed_extra=sum(
-            extra.amount for extra in late if not (extra.cover and extra.cover.is_approved(extra.done))
-        ),
+        uncovered_extra=sum(extra.amount for extra in late if not (extra.cover and extra.cover.is_approved(until))),
+        exposed_extra=sum(extra.amount for extra in late if not (extra.cover and extra.cover.is_approved(extra.done))),
     )
 
 

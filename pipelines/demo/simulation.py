@@ -28,7 +28,7 @@ from pipelines.demo.firms import (
     client_name,
     project_name,
 )
-from pipelines.demo.gates import Gate, draw_gates, gate_truth, write_gate
+from pipelines.demo.gates import Gate, draw_gates, gate_truth, write_gate, write_papers
 from pipelines.demo.hours import HOUR, office
 from pipelines.demo.playbooks import Playbook, load_playbooks
 from pipelines.demo.records import (
@@ -73,9 +73,7 @@ class Portfolio:
     truth: dict[str, list[dict[str, Any]]]
 
 
-def simulate(
-    seed: int, projects: int, as_of: datetime, playbooks: Mapping[str, Playbook] | None = None
-) -> Portfolio:
+def simulate(seed: int, projects: int, as_of: datetime, playbooks: Mapping[str, Playbook] | None = None) -> Portfolio:
     """The whole portfolio in memory. `as_of` must know its time zone (ValueError otherwise)."""
     records: dict[str, list[dict[str, Any]]] = {entity: [] for entity in ENTITIES}
     truth: dict[str, list[dict[str, Any]]] = {quantity: [] for quantity in (*TRUTHS, "counts")}
@@ -92,9 +90,7 @@ def simulate(
     return Portfolio(records, rates(seed, as_of), truth)
 
 
-def counts(
-    rows: Mapping[tuple[str, str], int], deleted: Mapping[tuple[str, str], int]
-) -> list[dict[str, Any]]:
+def counts(rows: Mapping[tuple[str, str], int], deleted: Mapping[tuple[str, str], int]) -> list[dict[str, Any]]:
     """Rows and deleted rows of every firm and entity, zeros too."""
     return [
         {
@@ -111,7 +107,7 @@ def counts(
 def lives(
     seed: int, projects: int, as_of: datetime, playbooks: Mapping[str, Playbook] | None = None
 ) -> Iterator[tuple[Firm, Rows, Rows]]:
-    """Firm, fact rows and planted rows of every project, one at a time; a client comes with its first project."""
+    """Firm, fact rows and planted rows of every project in turn; a client comes with its first project."""
     if as_of.tzinfo is None:
         raise ValueError("as_of must know its time zone")
     books = playbooks or _own_playbooks()
@@ -160,7 +156,7 @@ def draw_project(seed: int, number: int, now: int, anchor: int, books: Mapping[s
     rng = Random(f"project {seed} {number}")
     firm = ROUND[(number - 1) % len(ROUND)]
     customer = _pick_customer(seed, number, firm, anchor, rng)
-    scene = _open_scene(rng, number, now, anchor, firm, customer, books)
+    scene = _open_scene(rng, number, customer, books, now=now, anchor=anchor)
     stop, is_cancelled = _early_end(scene)
     draw = rng.random()
     gates = draw_gates(scene, "log" if draw < 0.88 else "timestamps" if draw < 0.96 else "snapshot")
@@ -179,6 +175,7 @@ def draw_project(seed: int, number: int, now: int, anchor: int, books: Mapping[s
     write_orders(scene, orders)
     write_extras(scene, extras)
     write_bills(scene, bills)
+    write_papers(scene)
     _write_project(scene, gates, stop, is_cancelled)
     is_over = is_cancelled and stop is not None and stop <= now
     before: Gate | None = None
@@ -191,14 +188,9 @@ def draw_project(seed: int, number: int, now: int, anchor: int, books: Mapping[s
 
 
 def _open_scene(
-    rng: Random,
-    number: int,
-    now: int,
-    anchor: int,
-    firm: Firm,
-    customer: Customer,
-    books: Mapping[str, Playbook],
+    rng: Random, number: int, customer: Customer, books: Mapping[str, Playbook], *, now: int, anchor: int
 ) -> Scene:
+    firm = ROUND[(number - 1) % len(ROUND)]
     playbook = books[rng.choice(firm.playbooks)]
     low, high = firm.contracts[playbook.code]
     hours = office(customer.timezone)
