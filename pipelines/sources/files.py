@@ -225,7 +225,9 @@ def _framed(rows: Grid, table: FileTable, label: str) -> pl.DataFrame:
                 kept.append((*values, label, str(number)))
     if ragged:
         raise Fault(ragged)
-    return pl.DataFrame(kept, schema=dict.fromkeys([*names, "_file", "_row"], pl.String), orient="row")
+    frame = pl.DataFrame(kept, schema=dict.fromkeys([*names, "_file", "_row"], pl.String), orient="row")
+    unnamed = [name for name, cell in zip(names, header, strict=True) if not (cell or "").strip()]
+    return frame.drop(name for name in unnamed if frame[name].null_count() == frame.height)  # a margin, no column
 
 
 def _refuse_delimiter(header: Cells, table: FileTable, label: str) -> None:
