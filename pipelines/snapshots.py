@@ -113,8 +113,7 @@ def sweep(folder: Path) -> list[Path]:
     leftovers = [
         path
         for path in sorted(folder.iterdir())
-        if _UNFINISHED in path.suffixes
-        or (path.suffix == ".json" and not path.with_suffix(".duckdb").exists())
+        if _UNFINISHED in path.suffixes or (path.suffix == ".json" and not path.with_suffix(".duckdb").exists())
     ]
     for path in leftovers:
         path.unlink(missing_ok=True)
@@ -144,9 +143,7 @@ def _copy(con: duckdb.DuckDBPyConnection, file: Path, card: tuple[str, datetime,
             if comment is not None:
                 con.execute(f"comment on table {here} is {_text(comment)}")
         for table, column, comment in columns:
-            con.execute(
-                f"comment on column snapshot.marts.{_quoted(table)}.{_quoted(column)} is {_text(comment)}"
-            )
+            con.execute(f"comment on column snapshot.marts.{_quoted(table)}.{_quoted(column)} is {_text(comment)}")
         con.execute(
             "create table snapshot.marts.snapshot"
             " (snapshot_id text, as_of timestamp, published_at timestamp, reporting_currency text)"

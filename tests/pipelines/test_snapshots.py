@@ -32,9 +32,7 @@ def warehouse(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     con.close()
 
 
-def publish(
-    con: duckdb.DuckDBPyConnection, folder: Path, minutes: int = 0, keep: int = 7
-) -> snapshots.Snapshot:
+def publish(con: duckdb.DuckDBPyConnection, folder: Path, minutes: int = 0, keep: int = 7) -> snapshots.Snapshot:
     return snapshots.publish(
         con, folder, AS_OF, AS_OF + timedelta(minutes=minutes), reporting_currency="USD", keep=keep
     )
@@ -59,15 +57,11 @@ def test_a_snapshot_holds_the_marts_alone_and_one_row_about_itself(
     assert made.path.name.startswith("milepost-20260630T120000Z-")
 
 
-def test_comments_of_tables_and_columns_survive_the_copy(
-    warehouse: duckdb.DuckDBPyConnection, tmp_path: Path
-) -> None:
+def test_comments_of_tables_and_columns_survive_the_copy(warehouse: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     made = publish(warehouse, tmp_path / "snapshots")
     with duckdb.connect(str(made.path), read_only=True) as con:
         tables = con.execute("select comment from duckdb_tables() where table_name = 'gates'").fetchall()
-        columns = con.execute(
-            "select comment from duckdb_columns() where column_name = 'cycle_days'"
-        ).fetchall()
+        columns = con.execute("select comment from duckdb_columns() where column_name = 'cycle_days'").fetchall()
     assert tables == [("One row per gate; it's the firm's own.",)]
     assert columns == [("Approval − start, in days.",)]
 
@@ -84,9 +78,7 @@ def test_the_newest_publish_serves_and_the_warehouse_stays_usable(
     assert not list(folder.glob("*.wal"))
 
 
-def test_two_publishes_in_the_same_second_get_two_names(
-    warehouse: duckdb.DuckDBPyConnection, tmp_path: Path
-) -> None:
+def test_two_publishes_in_the_same_second_get_two_names(warehouse: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     assert publish(warehouse, tmp_path).path != publish(warehouse, tmp_path).path
 
 
@@ -130,9 +122,7 @@ def test_a_roll_back_to_an_unknown_snapshot_names_those_there_are(
     assert snapshots.newest(tmp_path / "s") == made
 
 
-@pytest.mark.parametrize(
-    "damage", ["cut short", "overwritten", "gone", "card gone", "card garbled", "pointer garbled"]
-)
+@pytest.mark.parametrize("damage", ["cut short", "overwritten", "gone", "card gone", "card garbled", "pointer garbled"])
 def test_a_damaged_snapshot_is_passed_over_for_the_newest_whole_one(
     warehouse: duckdb.DuckDBPyConnection, tmp_path: Path, damage: str
 ) -> None:

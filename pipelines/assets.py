@@ -1,0 +1,274 @@
+"""Dagster assets, by three makers: a pulled source, the SQL models, the snapshot.
+
+Every asset is named as its table: raw/<source>, staging/<entity>, marts/<rows>. All models are one
+subsettable multi-asset, because the warehouse has one writer and an op each would cost more than the SQL.
+The snapshot asks `ops.builds` what was built and how its checks went, so that it refuses in any run.
+What stays out: how to pull (pulling.py), what SQL runs (models), what a check is called (checks.py).
+"""
+
+import logging
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+from pydantic import Field as Described
+
+from models import admission, build, catalog
+from models.admission import StagedSource
+from models.build import Connection, Finding, Moment
+from models.catalog import Entity, Model
+from models.faults import Fault, Problem, fault
+from pipelines import checks, lineage, pulling, snapshots, warehouse
+from pipelines.settings import Settings
+
+Made = Iterator[dg.MaterializeResult | dg.AssetCheckResult]  # type: ignore[type-arg]
+
+progress = logging.getLogger("milepost.progress")  # what is about to be done, for whoever waits at a terminal
+
+_BUILDS = "create table if not exists ops.builds (table_name varchar, as_of timestamp, broken varchar[])"
+
+
+class Clock(dg.ConfigurableResource[None]):
+    """The run's two instants: when it started, and the one its numbers are to tell of."""
+
+    as_of: str | None = Described(
+        default=None, description="Facts after this instant are invisible (ISO 8601); the run's start where empty."
+    )
+
+    def started(self, context: dg.AssetExecutionContext) -> datetime:
+        record = context.instance.get_run_record_by_id(context.run_id)
+        if record is None:
+            raise fault(f"run {context.run_id}", "Dagster has no record of its start.", "Start it anew.")
+        return datetime.fromtimestamp(record.start_time or record.create_timestamp.timestamp(), UTC)
+
+    def instant(self, context: dg.AssetExecutionContext) -> datetime:
+        if not self.as_of:
+            return self.started(context)
+        try:
+            told = datetime.fromisoformat(self.as_of)
+        except ValueError:
+            raise fault("clock.as_of", f"{self.as_of!r} is no instant.", "Write 2026-06-30T12:00:00Z.") from None
+        return told if told.tzinfo else told.replace(tzinfo=UTC)
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """A `Fault` becomes Dagster's own failure with the same words, and is not tried again."""
+    try:
+        yield
+    except Fault as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from None
+
+
+# --- a pulled source -------------------------------------------------------------------------------------
+
+
+def pulled_source(settings: Settings, name: str) -> dg.AssetsDefinition:
+    """The asset raw/<source>: what its tool has that is new, in schema raw_<source>."""
+    source = settings.sources[name]
+
+    @dg.asset(
+        key=["raw", name],
+        group_name="raw",
+        kinds={"duckdb", "file" if source.kind == "files" else "api"},
+        description=f"Records of {source.firm} as received from a source of kind {source.kind}, schema raw_{name}.",
+    )
+    def raw(context: dg.AssetExecutionContext, clock: Clock) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        progress.info("Pulling %s", name)
+        began = time.perf_counter()
+        with plainly():
+            report = pulling.pull(settings, name, clock.started(context))
+        newest = report.newest_recorded_at
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": sum(report.rows.values()),
+                "rows": {table: count for table, count in report.rows.items() if count},
+                "changed": report.changed,
+                "newest_recorded_at": newest.isoformat() if newest else "none",
+                "seconds": time.perf_counter() - began,
+            }
+        )
+
+    return raw
+
+
+# --- the SQL models --------------------------------------------------------------------------------------
+
+
+def sql_models(settings: Settings) -> dg.AssetsDefinition:
+    """Every staging table and mart, with its checks, in one op; a selection makes those selected."""
+    contract, marts = catalog.contract(), catalog.marts()
+
+    @dg.multi_asset(
+        name="models",
+        specs=[
+            *(_staging_spec(entity, settings) for entity in contract.entities.values()),
+            *(_mart_spec(model) for model in marts.values()),
+        ],
+        check_specs=checks.specs(contract, marts),
+        can_subset=True,
+    )
+    def models(context: dg.AssetExecutionContext, clock: Clock) -> Made:
+        chosen = {".".join(key.path) for key in context.selected_asset_keys}
+        with plainly(), warehouse.open_warehouse(settings.warehouse) as con:
+            snapshots.sweep(settings.snapshots)
+            as_of = clock.instant(context)
+            at = warehouse.moment(settings, as_of)
+            warehouse.load_reference(con, settings)
+            _forget(con, chosen)
+            sources = warehouse.staged_sources(settings)
+            for entity in contract.entities.values():
+                if f"staging.{entity.name}" in chosen:
+                    yield from _staged(con, entity, sources, at)
+            yield from _built(con, [model for model in marts.values() if model.table in chosen], at)
+
+    return models
+
+
+def _staged(con: Connection, entity: Entity, sources: Sequence[StagedSource], at: Moment) -> Made:
+    progress.info("Staging %s", entity.name)
+    began = time.perf_counter()
+    try:
+        findings = admission.stage(con, entity, sources, at)
+    except Fault as error:
+        yield checks.refused(entity, error)
+        raise
+    yield _made(con, f"staging.{entity.name}", {"seconds": time.perf_counter() - began})
+    yield from checks.staged(entity, findings)
+    _note(con, f"staging.{entity.name}", at, [])
+
+
+def _built(con: Connection, models: Sequence[Model], at: Moment) -> Made:
+    """Builds first and checks after, because the reconciliation looks at several marts."""
+    seconds: dict[str, float] = {}
+    for model in models:
+        progress.info("Building %s", model.name)
+        began = time.perf_counter()
+        build.build(con, model, at)
+        seconds[model.name] = time.perf_counter() - began
+    for model in models:
+        progress.info("Checking %s", model.name)
+        began = time.perf_counter()
+        findings = build.check(con, model) + _reconciled(con, model)
+        spent = {"seconds": seconds[model.name], "check_seconds": time.perf_counter() - began}
+        yield _made(con, model.table, {**spent, "dagster/column_lineage": lineage.columns(model)})
+        yield from checks.results(findings)
+        _note(con, model.table, at, findings)
+
+
+def _reconciled(con: Connection, model: Model) -> list[Finding]:
+    entities = [entity for entity in catalog.contract().entities.values() if entity.mart == model.name]
+    return [build.reconcile(con, entity) for entity in entities]
+
+
+def _made(con: Connection, table: str, known: Mapping[str, Any]) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    rows = con.execute(f"select count(*) from {table}").fetchall()[0][0]
+    return dg.MaterializeResult(asset_key=table.split("."), metadata={"dagster/row_count": rows, **known})
+
+
+def _staging_spec(entity: Entity, settings: Settings) -> dg.AssetSpec:
+    columns = [dg.TableColumn(field.column, field.type, description=field.about) for field in entity.columns.values()]
+    return dg.AssetSpec(
+        ["staging", entity.name],
+        deps=[
+            *(dg.AssetKey(["raw", name]) for name in settings.sources),
+            *(dg.AssetKey(["staging", to]) for to in sorted({str(ref.to) for ref in entity.references})),
+        ],
+        description=entity.about,
+        metadata={"dagster/column_schema": dg.TableSchema(columns)},
+        group_name="staging",
+        kinds={"duckdb", "sql"},
+    )
+
+
+def _mart_spec(model: Model) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        ["marts", model.name],
+        deps=[dg.AssetKey(table.split(".")) for table in model.reads if table.startswith(("staging.", "marts."))],
+        description=model.about,
+        metadata={
+            "dagster/column_schema": dg.TableSchema(
+                [dg.TableColumn(name, description=about) for name, about in model.columns.items()]
+            ),
+            "key": ", ".join(model.key),
+            "file": model.path.name,
+        },
+        group_name="marts",
+        kinds={"duckdb", "sql"},
+    )
+
+
+# --- the snapshot ----------------------------------------------------------------------------------------
+
+
+def snapshot(settings: Settings) -> dg.AssetsDefinition:
+    """The snapshot file that readers see. Refuses when any table is missing, broken or of another instant."""
+
+    @dg.asset(
+        key=["snapshot"],
+        group_name="snapshot",
+        kinds={"duckdb"},
+        deps=[dg.AssetKey(["marts", name]) for name in catalog.marts()],
+        description="All marts in a new immutable file, made current by one rename once every check has passed.",
+    )
+    def snapshot(context: dg.AssetExecutionContext, clock: Clock) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        progress.info("Publishing")
+        began = time.perf_counter()
+        with plainly(), warehouse.open_warehouse(settings.warehouse) as con:
+            as_of = _fit_to_publish(con)
+            published = snapshots.publish(
+                con,
+                settings.snapshots,
+                as_of,
+                clock.started(context),
+                reporting_currency=settings.reporting_currency,
+                keep=settings.keep_snapshots,
+            )
+        return dg.MaterializeResult(
+            metadata={
+                "id": published.id,
+                "path": dg.MetadataValue.path(published.path),
+                "as_of": as_of.isoformat(),
+                "bytes": published.path.stat().st_size,
+                "seconds": time.perf_counter() - began,
+            }
+        )
+
+    return snapshot
+
+
+def _forget(con: Connection, tables: Collection[str]) -> None:
+    """What is about to be made counts as not made until it is."""
+    con.execute(_BUILDS)
+    con.execute("delete from ops.builds where table_name in (select unnest(?))", [sorted(tables)])
+
+
+def _note(con: Connection, table: str, at: Moment, findings: Sequence[Finding]) -> None:
+    broken = [one.check for one in findings if one.severity == "fail" and not one.passed]
+    con.execute("insert into ops.builds values (?, ?, ?)", [table, at.as_of, broken])
+
+
+def _fit_to_publish(con: Connection) -> datetime:
+    """The instant all tables were last built for. Raises `Fault` where they are not fit to be seen."""
+    con.execute(_BUILDS)
+    rows: list[tuple[str, datetime, list[str]]] = con.execute("from ops.builds").fetchall()
+    built = {table: as_of for table, as_of, _ in rows}
+    wanted = [f"staging.{name}" for name in catalog.contract().entities]
+    wanted += [model.table for model in catalog.marts().values()]
+    cure = "Run the whole refresh: milepost refresh"
+    problems = [
+        Problem(table, f"{check} does not hold.", "See its rows in Dagster, mend them or the model, and refresh.")
+        for table, _, broken in rows
+        if table in wanted
+        for check in broken
+    ]
+    if missing := [table for table in wanted if table not in built]:
+        problems.append(Problem(", ".join(missing[:5]), "not made since the last refresh began.", cure))
+    elif len(instants := sorted({built[table] for table in wanted})) > 1:
+        problems.append(Problem("marts", f"built for {instants[0]} and for {instants[-1]}.", cure))
+    if problems:
+        raise Fault(problems)
+    return built[wanted[0]].replace(tzinfo=UTC)

@@ -1,0 +1,121 @@
+"""Asset checks, made from the model headers and the contract: their specs, and a finding as a result.
+
+A `fail` line blocks the snapshot, a `warn` line is reported. Every staging table has two checks: `contract`
+(whatever the contract refuses; blocking) and `oddities` (what it lets through with a word).
+What stays out: looking for the offending rows (models/build.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import dagster as dg
+
+from models.build import Finding
+from models.catalog import Contract, Entity, Model
+from models.faults import Fault
+
+CONTRACT, ODDITIES = "contract", "oddities"
+_NOTHING_WRONG = Finding("", "", "warn", 0)
+
+
+def specs(contract: Contract, marts: Mapping[str, Model]) -> list[dg.AssetCheckSpec]:
+    """Every check of every table, in the order of the tables."""
+    staged = [spec for entity in contract.entities.values() for spec in _staging_specs(entity)]
+    return staged + [spec for model in marts.values() for spec in _mart_specs(model, contract)]
+
+
+def _staging_specs(entity: Entity) -> list[dg.AssetCheckSpec]:
+    asset = ["staging", entity.name]
+    return [
+        dg.AssetCheckSpec(
+            CONTRACT, asset=asset, blocking=True,
+            description=f"Every value of {entity.name} fits the contract, and every amount has a rate.",
+        ),
+        dg.AssetCheckSpec(
+            ODDITIES, asset=asset,
+            description="Columns the contract does not know, and optional references that lead nowhere.",
+        ),
+    ]  # fmt: skip
+
+
+def _mart_specs(model: Model, contract: Contract) -> list[dg.AssetCheckSpec]:
+    blocking = [f"{', '.join(model.key)} is unique"] if model.key else []
+    blocking += model.fail
+    blocking += [reconciled(one) for one in contract.entities.values() if one.mart == model.name]
+    said = [(text, True) for text in blocking] + [(text, False) for text in model.warn]
+    return [
+        dg.AssetCheckSpec(name(text), asset=["marts", model.name], blocking=is_blocking, description=text)
+        for text, is_blocking in said
+    ]
+
+
+def reconciled(entity: Entity) -> str:
+    """What the reconciliation of an entity is called, as build.py calls it."""
+    return f"every row of staging.{entity.name} is here or in rejects"
+
+
+def name(text: str) -> str:
+    """A condition as a check's name: comparison signs become words, all else that is no letter an underscore."""
+    for sign, word in (("<=", " at most "), (">=", " at least "), ("<>", " not "), ("!=", " not "),
+                       ("<", " below "), (">", " above "), ("=", " is ")):  # fmt: skip
+        text = text.replace(sign, word)
+    return re.sub(r"\W+", "_", text.lower()).strip("_")
+
+
+def results(findings: Iterable[Finding]) -> list[dg.AssetCheckResult]:
+    """Findings about a mart, as the results of its checks."""
+    return [_result(one.table, name(one.check), one.check, [one]) for one in findings]
+
+
+def staged(entity: Entity, findings: Iterable[Finding]) -> list[dg.AssetCheckResult]:
+    """The two results of a staging table that was made."""
+    table, found = f"staging.{entity.name}", [one for one in findings if not one.passed]
+    said = "; ".join(f"{one.check}: {one.count}" for one in found) or "nothing odd"
+    return [
+        _result(table, CONTRACT, "every value fits", []),
+        _result(table, ODDITIES, said, found),
+    ]
+
+
+def refused(entity: Entity, fault: Fault) -> dg.AssetCheckResult:
+    """The result of a staging table that could not be made, with every problem listed."""
+    listed = "\n".join(f"- {problem}" for problem in fault.problems[: Fault.SHOWN])
+    return dg.AssetCheckResult(
+        asset_key=["staging", entity.name],
+        check_name=CONTRACT,
+        passed=False,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=str(fault.problems[0]),
+        metadata={"count": len(fault.problems), "problems": dg.MetadataValue.md(listed)},
+    )
+
+
+def _result(table: str, check: str, said: str, findings: list[Finding]) -> dg.AssetCheckResult:
+    worst = next((one for one in findings if one.severity == "fail"), _NOTHING_WRONG)
+    count = sum(one.count for one in findings)
+    metadata: dict[str, Any] = {"count": count}
+    if count:
+        metadata["rows"] = dg.MetadataValue.md(_listed([row for one in findings for row in one.sample]))
+    return dg.AssetCheckResult(
+        asset_key=table.split("."),
+        check_name=check,
+        passed=count == 0,
+        severity=dg.AssetCheckSeverity.ERROR if worst.severity == "fail" else dg.AssetCheckSeverity.WARN,
+        description=said if count == 0 or len(findings) != 1 else f"{said}: {count} rows break it",
+        metadata=metadata,
+    )
+
+
+def _listed(rows: list[dict[str, Any]]) -> str:
+    """Offending rows as Markdown tables, one for each set of columns."""
+    lines: list[str] = []
+    columns: list[str] = []
+    for row in rows:
+        if list(row) != columns:
+            columns = list(row)
+            lines += ["", f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+        lines.append("| " + " | ".join(str(value).replace("|", "\\|") for value in row.values()) + " |")
+    return "\n".join(lines)

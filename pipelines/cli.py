@@ -1,0 +1,434 @@
+"""The command line: reads arguments, calls a function elsewhere, prints what came of it.
+
+The only module that looks at the clock. Heavy libraries are imported where they are used, so that
+`milepost --help` answers at once. A `Fault` is printed in red without a trace, and the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, time
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from models.faults import Fault, fault
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pipelines.refreshing import Refresh
+    from pipelines.settings import Settings
+
+app = typer.Typer(
+    name="milepost",
+    help="The truth about project milestones: gate cycle times, billing lag and scope creep.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1.")]
+Seed = Annotated[int, typer.Option(help="The same seed makes the same records.")]
+Projects = Annotated[int, typer.Option(min=1, help="How many projects to simulate.")]
+AsOf = Annotated[
+    str | None,
+    typer.Option("--as-of", metavar="INSTANT", help="2026-06-30 (the end of that day, UTC) or 2026-06-30T12:00:00Z."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+_EVERYWHERE = {
+    "data": ("MILEPOST_DATA", "The data folder (else MILEPOST_DATA, else the project's own)."),
+    "config": ("MILEPOST_CONFIG", "The settings file (else MILEPOST_CONFIG, else milepost.toml)."),
+}
+
+
+def command(body: Callable[..., None]) -> Callable[..., None]:
+    """Makes a command of a function: adds --data and --config, and prints a `Fault` plainly.
+
+    What the two options name is put into the environment, so that child processes mean the same.
+    """
+
+    @wraps(body)
+    def run(*args: Any, **given: Any) -> None:
+        for option, (variable, _) in _EVERYWHERE.items():
+            if value := given.pop(option) or os.environ.get(variable):
+                os.environ[variable] = str(Path(value).resolve())
+        try:
+            body(*args, **given)
+        except Fault as error:
+            _printer(stderr=True).print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+            raise typer.Exit(1) from None
+
+    signature = inspect.signature(body, eval_str=True)
+    options = [
+        inspect.Parameter(
+            option,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[Path | None, typer.Option(f"--{option}", help=help_)],
+        )
+        for option, (_, help_) in _EVERYWHERE.items()
+    ]
+    parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in signature.parameters.values()]
+    run.__signature__ = signature.replace(parameters=[*parameters, *options])  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in [*parameters, *options]}
+    app.command()(run)
+    return body
+
+
+@command
+def demo(
+    port: Port = 8501,
+    hold: Annotated[bool, typer.Option(help="Keep running until Ctrl-C, or check that it answers and end.")] = True,
+    projects: Projects = 150,
+    seed: Seed = 7,
+    as_of: AsOf = None,
+) -> None:
+    """Simulated firms, their portal, a refresh and the dashboard, all at once."""
+    from pipelines.demo import running
+
+    os.environ.pop("MILEPOST_CONFIG", None)  # the demo has its own
+    plan = running.Plan(
+        data=Path(os.environ.get("MILEPOST_DATA") or running.FOLDER),
+        port=port,
+        hold=hold,
+        projects=projects,
+        seed=seed,
+        as_of=_instant(as_of) if as_of else _now(),
+    )
+    with _progress() as (console, saying):
+
+        def show(shown: running.Shown) -> None:
+            saying("")
+            _print_outcome(console, shown.refreshed)
+            _print_box(console, running.greeting(shown, plan.data))
+
+        running.run(plan, saying, show)
+
+
+@command
+def simulate(
+    out: Annotated[Path, typer.Option(help="Folder for the Parquet files, the rates and the planted truth.")],
+    projects: Projects = 150,
+    seed: Seed = 7,
+    as_of: AsOf = None,
+) -> None:
+    """Write a simulated portfolio of any size to Parquet files, with what was planted in it."""
+    from pipelines.demo.writing import write
+
+    with _progress() as (console, saying):
+        written = write(out, seed=seed, projects=projects, as_of=_instant(as_of) if as_of else _now(), saying=saying)
+    for name, rows in written.items():
+        console.print(f"{rows:>12,}  {name}", highlight=False)
+
+
+@command
+def portal(
+    port: Port = 8600,
+    projects: Projects = 150,
+    seed: Seed = 7,
+    as_of: AsOf = None,
+    token: Annotated[
+        list[str] | None, typer.Option(help="SOURCE=TOKEN; repeat for each firm. The demo's own where left out.")
+    ] = None,
+) -> None:
+    """The demo client portal alone, until Ctrl-C."""
+    from pipelines.demo import running
+
+    running.serve_portal(
+        port=port,
+        seed=seed,
+        projects=projects,
+        as_of=_instant(as_of) if as_of else _now(),
+        tokens=dict(_pair(one, "--token") for one in token) if token else running.TOKENS,
+        clock=_now,
+        ready=lambda address: print(f"The portal answers at {address}", flush=True),
+    )
+
+
+@command
+def refresh(
+    source: Annotated[str | None, typer.Option(help="Pull this source only.")] = None,
+    as_of: AsOf = None,
+    as_json: AsJson = False,
+) -> None:
+    """Pull, build, check and publish a snapshot."""
+    from pipelines import refreshing
+
+    with _progress(quiet=as_json) as (console, saying):
+        outcome = refreshing.refresh(_settings(), source, _instant(as_of) if as_of else None, saying)
+    if as_json:
+        _print_json(_outcome(outcome))
+    else:
+        _print_outcome(console, outcome)
+    if not outcome.ok:
+        raise typer.Exit(1)
+
+
+@command
+def dashboard(port: Port = 8501) -> None:
+    """Serve the dashboard over the newest snapshot."""
+    from pipelines.demo import running
+    from pipelines.settings import PROJECT
+
+    running.refuse_busy(port)
+    arguments = running.dashboard_command(port)
+    os.chdir(PROJECT)
+    os.execv(arguments[0], arguments)
+
+
+@command
+def doctor() -> None:
+    """Check settings, credentials, reachability, write access and freshness."""
+    from pipelines.doctor import examine
+
+    console, colours, failed = _printer(), {"✓": "green", "!": "yellow", "✗": "red"}, False
+    for line in examine(None, None, os.environ, _now()):
+        failed = failed or line.mark == "✗"
+        mark, rest = f"[{colours[line.mark]}]{line.mark}[/]", f"{line.subject}: {line.said} {line.cure}".rstrip()
+        console.print(mark, _plain(rest), soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+@command
+def snapshots(as_json: AsJson = False) -> None:
+    """List the snapshots, newest first, and which one serves."""
+    from pipelines.snapshots import available
+
+    settings = _settings()
+    rows = [
+        {
+            "id": one.id,
+            "as_of": _written(one.as_of),
+            "published_at": _written(one.published_at),
+            "serves": one.is_current,
+            "bytes": one.path.stat().st_size,
+        }
+        for one in available(settings.snapshots)
+    ]
+    if as_json:
+        _print_json(rows)
+    elif rows:
+        _print_table(_printer(), rows)
+    else:
+        raise fault(str(settings.snapshots), "there is no snapshot yet.", "Run: milepost refresh")
+
+
+@command
+def rollback(snapshot: Annotated[str, typer.Argument(metavar="ID", help="As listed by: milepost snapshots")]) -> None:
+    """Let an older snapshot serve again, until the next refresh."""
+    from pipelines.snapshots import roll_back
+
+    now_serving = roll_back(_settings().snapshots, snapshot)
+    _printer().print(_plain(f"Serving {now_serving.id}, as of {_written(now_serving.as_of)}."))
+
+
+@command
+def measures(as_json: AsJson = False) -> None:
+    """List the measures, and by what each can be grouped and filtered."""
+    from models.measure import catalogue
+
+    rows = [
+        {"id": one.id, "label": one.label, "unit": one.unit, "definition": one.definition, "by": list(one.dimensions)}
+        for one in catalogue().values()
+    ]
+    if as_json:
+        _print_json(rows)
+    else:
+        _print_table(_printer(), [{**row, "by": ", ".join(row["by"])} for row in rows])
+
+
+@command
+def measure(  # noqa: PLR0917 - each is an option
+    measure: Annotated[str, typer.Argument(metavar="MEASURE", help="As listed by: milepost measures")],
+    by: Annotated[list[str] | None, typer.Option(help="Group by; repeat it or join with commas.")] = None,
+    where: Annotated[list[str] | None, typer.Option(help="NAME=VALUE[,VALUE]; repeat it for more.")] = None,
+    since: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day.")] = None,
+    until: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day.")] = None,
+    as_of: AsOf = None,
+    as_json: AsJson = False,
+) -> None:
+    """What the dashboard would show: a measure, grouped and filtered, on any date."""
+    from models.measure import Question, catalogue
+    from pipelines.asking import ask
+
+    question = Question(
+        measure=measure,
+        by=tuple(name for text in by or () for name in _parts(text)),
+        where={name: _parts(values) for name, values in (_pair(text, "--where") for text in where or ())},
+        since=since.date() if since else None,
+        until=until.date() if until else None,
+    )
+    answered = ask(_settings(), question, _instant(as_of) if as_of else None)
+    described = catalogue()[measure]
+    if as_json:
+        _print_json(
+            {
+                "measure": measure,
+                "label": described.label,
+                "definition": described.definition,
+                "unit": answered.unit,
+                "as_of": _written(answered.as_of),
+                "snapshot": answered.snapshot,
+                "by": question.by,
+                "where": question.where,
+                "rows": answered.rows,
+            }
+        )
+        return
+    console = _printer()
+    console.print(_plain(f"{described.label} ({answered.unit}), as of {_written(answered.as_of)}"), style="bold")
+    console.print(_plain(described.definition))
+    _print_table(console, answered.rows)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _settings() -> Settings:
+    from pipelines.settings import load
+
+    return load()
+
+
+def _instant(text: str) -> datetime:
+    """An instant as written; a bare date is the end of that day, UTC."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise fault(
+            "--as-of", f"{text!r} is no date or instant.", "Write 2026-06-30 or 2026-06-30T12:00:00Z."
+        ) from None
+    if len(text) == len("2026-06-30"):
+        return datetime.combine(moment, time.max, UTC)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _pair(text: str, option: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not (name.strip() and sign and value.strip()):
+        raise fault(option, f"{text!r} is not NAME=VALUE.", f"Write {option} firm='Relay Onboarding', say.")
+    return name.strip(), value.strip()
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _outcome(outcome: Refresh) -> dict[str, Any]:
+    serving = outcome.serving
+    return {
+        "ok": outcome.ok,
+        "seconds": round(outcome.seconds, 3),
+        "steps": [
+            {
+                "step": step.name,
+                "rows": step.rows,
+                "seconds": round(step.seconds, 3),
+                "check_seconds": round(step.check_seconds, 3),
+            }
+            for step in outcome.steps
+        ],
+        "checks": outcome.checks,
+        "warnings": outcome.warnings,
+        "problems": outcome.problems,
+        "serving": serving and {"id": serving.id, "as_of": _written(serving.as_of)},
+    }
+
+
+def _print_outcome(console: Console, outcome: Refresh) -> None:
+    groups: dict[str, list[Any]] = {}
+    for step in outcome.steps:
+        room = step.name.split("/")[0]
+        groups.setdefault(step.name if room == "raw" else room, []).append(step)
+    rows = [
+        {
+            "step": f"{name} ({len(steps)} tables)" if len(steps) > 1 else name,
+            "rows": "" if steps[0].rows is None else f"{sum(step.rows or 0 for step in steps):,}",
+            "seconds": f"{sum(step.seconds for step in steps):.2f}",
+        }
+        for name, steps in groups.items()
+    ]
+    if outcome.checks:
+        seconds = sum(step.check_seconds for step in outcome.steps)
+        rows.append({"step": f"{outcome.checks} checks", "rows": "", "seconds": f"{seconds:.2f}"})
+    if rows:
+        _print_table(console, rows)
+    for warning in outcome.warnings:
+        console.print(_plain(f"! {warning}"), style="yellow", soft_wrap=True)
+    for problem in outcome.problems:
+        _printer(stderr=True).print(_plain(problem), style="red", soft_wrap=True)
+    serving = outcome.serving
+    said = f"snapshot {serving.id} serves, as of {_written(serving.as_of)}" if serving else "there is no snapshot yet"
+    verb = "Refreshed" if outcome.ok else "Not refreshed"
+    console.print(_plain(f"{verb} in {outcome.seconds:.1f} s; {said}."), style="bold", soft_wrap=True)
+
+
+def _written(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _print_json(value: Any) -> None:
+    json.dump(value, sys.stdout, ensure_ascii=False, indent=2, default=str)
+    print()
+
+
+def _print_table(console: Console, rows: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in rows[0] if rows else ():
+        is_number = all(isinstance(row[name], int | float | None) for row in rows) or name in ("rows", "seconds")
+        table.add_column(name, justify="right" if is_number else "left")
+    for row in rows:
+        table.add_row(*(_plain(_cell(value)) for value in row.values()))
+    console.print(table)
+
+
+def _print_box(console: Console, text: str) -> None:
+    from rich.panel import Panel
+
+    console.print(Panel(_plain(text), title="Milepost", expand=False, padding=(1, 2)))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
+def _plain(text: str) -> Any:
+    from rich.text import Text
+
+    return Text(text)
+
+
+def _printer(stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False)
+
+
+@contextmanager
+def _progress(quiet: bool = False) -> Iterator[tuple[Console, Callable[[str], None]]]:
+    """A console and a function that shows what is being done: a spinner on a terminal, else nothing."""
+    console = _printer()
+    if quiet or not console.is_terminal:
+        yield console, lambda _: None
+        return
+    with console.status("") as status:
+        yield console, lambda text: status.update(f"{text} …")
+
+
+if __name__ == "__main__":
+    app()

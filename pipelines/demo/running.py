@@ -1,0 +1,339 @@
+"""`milepost demo`: the portal, a refresh and the dashboard together, and nothing left behind when it ends.
+
+The demo has a data folder of its own, with a settings file like anybody's, so that every other command works
+on it too. Each start begins afresh. What stays out: the records (simulation.py) and the portal itself (portal.py).
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import FrameType, MappingProxyType
+from typing import TYPE_CHECKING
+
+from models.faults import Fault, fault
+from pipelines.settings import PROJECT, Settings, load
+
+if TYPE_CHECKING:
+    from pipelines.refreshing import Refresh
+
+FOLDER = PROJECT / "data" / "demo"
+HOST = "127.0.0.1"
+PORTAL_PORT = 8600  # where it is free, so that addresses stay the same from one demo to the next
+FIRMS: Mapping[str, str] = MappingProxyType(
+    {"northlight": "Northlight Studio", "relay": "Relay Onboarding", "hearth": "Hearth & Beam"}
+)
+TOKENS: Mapping[str, str] = MappingProxyType({name: f"demo-{name}" for name in FIRMS})
+PATIENCE_SECONDS = 60.0
+_OURS = "# Written anew by every `milepost demo`."
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to show, where. `port` is the dashboard's; without `hold` the demo ends once it has answered."""
+
+    data: Path
+    port: int
+    hold: bool
+    projects: int
+    seed: int
+    as_of: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A demo that is up: where to look, what the refresh did, and an approval to try."""
+
+    dashboard: str
+    portal: str
+    refreshed: Refresh
+    seconds: float
+    try_milestone: str | None
+
+
+def run(plan: Plan, saying: Callable[[str], None], shown: Callable[[Shown], None]) -> None:
+    """Brings everything up, tells `shown`, and with `hold` stays until interrupted.
+
+    `saying` is told each step. Raises `Fault` for a busy port, a data folder that is not the demo's, a
+    refresh that failed and a server that did not come up; whatever it started has ended when it returns.
+    """
+    began = time.perf_counter()
+    refuse_busy(plan.port)
+    with ExitStack() as started, _interruptible():
+        started.enter_context(_alone_in(plan.data))
+        portal_port = _free_port(PORTAL_PORT)
+        portal_address = f"http://{HOST}:{portal_port}"
+        saying("Writing settings and rates")
+        _write_folder(plan, portal_address)
+        environ = {**os.environ, "MILEPOST_DATA": str(plan.data)}
+        saying("Starting the portal and the dashboard")
+        portal = started.enter_context(_child(_portal_command(plan, portal_port), environ, plan.data / "portal.log"))
+        dashboard = started.enter_context(_child(dashboard_command(plan.port), environ, plan.data / "dashboard.log"))
+        refresh = _refresher()
+        _await(f"{portal_address}/v1/health", portal, "the portal")
+        settings = load(plan.data)
+        refreshed = refresh(settings, saying=saying)
+        if not refreshed.ok:
+            raise Fault([fault("refresh", problem, "").problems[0] for problem in refreshed.problems])
+        saying("Waiting for the dashboard")
+        address = f"http://{HOST}:{plan.port}"
+        for path in ("/_stcore/health", "/"):
+            _await(f"{address}{path}", dashboard, "the dashboard")
+        shown(Shown(address, portal_address, refreshed, time.perf_counter() - began, _waiting_milestone(settings)))
+        if plan.hold:
+            _hold({"the portal": portal, "the dashboard": dashboard})
+
+
+def serve_portal(
+    *,
+    port: int,
+    seed: int,
+    projects: int,
+    as_of: datetime,
+    tokens: Mapping[str, str],
+    clock: Callable[[], datetime],
+    ready: Callable[[str], None],
+) -> None:
+    """The portal alone over a simulated portfolio, until interrupted. `tokens`: source → token."""
+    from pipelines.demo.portal import create_app, serve
+    from pipelines.demo.simulation import simulate
+
+    if unknown := [name for name in tokens if name not in FIRMS]:
+        raise fault("--token", f"there is no firm {unknown[0]!r}.", f"There are: {', '.join(FIRMS)}.")
+    records = simulate(seed=seed, projects=projects, as_of=as_of).records
+    serve(create_app(records, {token: name for name, token in tokens.items()}, clock), port, ready)
+
+
+def dashboard_command(port: int) -> list[str]:
+    """The command that serves the dashboard on 127.0.0.1, to be run in the project's folder."""
+    flags = {
+        "server.port": port,
+        "server.address": HOST,
+        "server.headless": "true",
+        "server.fileWatcherType": "none",
+        "browser.gatherUsageStats": "false",
+        "client.showErrorDetails": "none",
+    }
+    told = [part for name, value in flags.items() for part in (f"--{name}", str(value))]
+    return [sys.executable, "-m", "streamlit", "run", str(PROJECT / "dashboard" / "app.py"), *told]
+
+
+def refuse_busy(port: int) -> None:
+    """Raises `Fault` where the port cannot be taken."""
+    try:
+        socket.create_server((HOST, port)).close()
+    except OSError:
+        raise fault(f"port {port}", "is taken by another program.", "End it, or choose another port.") from None
+
+
+def _portal_command(plan: Plan, port: int) -> list[str]:
+    told = {"port": port, "seed": plan.seed, "projects": plan.projects, "as-of": plan.as_of.isoformat()}
+    return [sys.executable, "-m", "pipelines.cli", "portal", *(f"--{name}={value}" for name, value in told.items())]
+
+
+def _refresher() -> Callable[..., Refresh]:
+    """Imported while the two servers come up, because Dagster takes a second."""
+    from pipelines import definitions, refreshing  # noqa: F401
+
+    return refreshing.refresh
+
+
+def _write_folder(plan: Plan, portal: str) -> None:
+    """A fresh data folder: settings, tokens, rates; the warehouse and snapshots of an earlier demo go."""
+    config = plan.data / "milepost.toml"
+    if config.is_file() and not config.read_text("utf-8").startswith(_OURS):
+        raise fault(str(config), "is not the demo's, and the demo begins its data folder afresh.",
+                    "Name another folder with MILEPOST_DATA or --data.")  # fmt: skip
+    if not config.is_file() and (plan.data / "warehouse.duckdb").exists():
+        raise fault(str(plan.data), "holds a warehouse that is not the demo's.",
+                    "Name another folder with MILEPOST_DATA or --data.")  # fmt: skip
+    for old in ("snapshots", ".pull", "tokens"):
+        shutil.rmtree(plan.data / old, ignore_errors=True)
+    for file in plan.data.glob("warehouse.duckdb*"):
+        file.unlink()
+    (plan.data / "tokens").mkdir(mode=0o700)
+    for name, token in TOKENS.items():
+        file = plan.data / "tokens" / name
+        file.write_text(token + "\n", "utf-8")
+        file.chmod(0o600)
+    _write_rates(plan)
+    config.write_text(_config(plan, portal), "utf-8")
+
+
+def _write_rates(plan: Plan) -> None:
+    from pipelines.demo.simulation import rates
+
+    file = plan.data / "rates" / "rates.csv"
+    file.parent.mkdir(exist_ok=True)
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, ["day", "currency", "rate"])
+        writer.writeheader()
+        writer.writerows(rates(plan.seed, plan.as_of))
+
+
+def _config(plan: Plan, portal: str) -> str:
+    lines = [_OURS, 'reporting_currency = "USD"']
+    for name, firm in FIRMS.items():
+        lines += ["", f"[sources.{name}]", 'kind = "portal"', f'firm = "{firm}"', f'url = "{portal}"']
+        lines += [f"token_file = '{plan.data / 'tokens' / name}'"]
+    return "\n".join(lines) + "\n"
+
+
+def _waiting_milestone(settings: Settings) -> str | None:
+    """The key of a gate of Relay that waits for the client's decision, for a person to approve."""
+    import duckdb
+
+    from pipelines import snapshots
+
+    serving = snapshots.newest(settings.snapshots)
+    if serving is None:
+        return None
+    query = (
+        "select source_key from marts.gates where source = 'relay' and status = 'awaiting_decision'"
+        " order by submitted_at desc limit 1"
+    )
+    with duckdb.connect(str(serving.path), read_only=True) as con:
+        found = con.execute(query).fetchall()
+    return str(found[0][0]) if found else None
+
+
+# --- processes -------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _alone_in(data: Path) -> Iterator[None]:
+    """Only one demo at a time in a data folder."""
+    data.mkdir(parents=True, exist_ok=True)
+    with (data / "demo.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise fault(
+                str(data), "another demo is running there.", "End it, or name another folder with --data."
+            ) from None
+        yield
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM and a closed terminal end the demo as Ctrl-C does."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    try:
+        yield
+    except KeyboardInterrupt:
+        pass
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _child(command: list[str], environ: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A server in a process group of its own, which ends with all its children when this does."""
+    with log.open("wb") as out:
+        child = subprocess.Popen(command, cwd=PROJECT, env=dict(environ), stdin=subprocess.DEVNULL, stdout=out,
+                                 stderr=subprocess.STDOUT, start_new_session=True)  # fmt: skip
+    try:
+        yield child
+    finally:
+        _end(child)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Asks the process group to end, and after five seconds makes it; a second Ctrl-C does not stop this."""
+    waiting = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        for ask, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+            try:
+                os.killpg(child.pid, ask)
+            except ProcessLookupError:
+                break
+            try:
+                child.wait(patience)
+            except subprocess.TimeoutExpired:
+                continue
+        child.wait()
+    finally:
+        signal.signal(signal.SIGINT, waiting)
+
+
+def _await(url: str, child: subprocess.Popen[bytes], who: str) -> None:
+    """Returns once the address answers 200."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < until:
+        if child.poll() is not None:
+            raise fault(who, "ended before it answered.", "Its last words are in the log beside the demo's data.")
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)
+    raise fault(
+        who, f"did not answer at {url} within {PATIENCE_SECONDS:.0f} seconds.", "See its log in the data folder."
+    )
+
+
+def _hold(children: Mapping[str, subprocess.Popen[bytes]]) -> None:
+    while True:
+        for who, child in children.items():
+            if child.poll() is not None:
+                raise fault(who, "has ended.", "Its last words are in the log in the demo's data folder.")
+        time.sleep(0.5)
+
+
+def _free_port(preferred: int) -> int:
+    for port in (preferred, 0):
+        try:
+            with socket.create_server((HOST, port)) as listener:
+                return int(listener.getsockname()[1])
+        except OSError:
+            continue
+    raise fault("ports", "there is no free port on 127.0.0.1.", "End some programs and try again.")
+
+
+def greeting(shown: Shown, data: Path) -> str:
+    """What a person sees once the demo is up, with two commands to try."""
+    lines = [
+        f"Dashboard  {shown.dashboard}",
+        f"Portal     {shown.portal}/docs",
+        f"Ready in {shown.seconds:.1f} s; the refresh took {shown.refreshed.seconds:.1f} s.",
+    ]
+    if shown.try_milestone:
+        lines += [
+            "",
+            "Approve a gate as the client, then refresh and look again:",
+            f"  curl -X POST {shown.portal}/v1/milestones/{shown.try_milestone}/events \\",
+            f"    -H 'Authorization: Bearer {TOKENS['relay']}' \\",
+            "    -H 'Content-Type: application/json' -d '{\"type\": \"approve\"}'",
+            f"  {_milepost()} refresh --data {_near(data)}",
+        ]
+    return "\n".join([*lines, "", "Ctrl-C ends everything."])
+
+
+def _milepost() -> str:
+    script = Path(sys.executable).with_name("milepost")
+    return str(_near(script)) if script.exists() else "milepost"
+
+
+def _near(path: Path) -> Path:
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

@@ -1,0 +1,174 @@
+"""`milepost doctor`: is everything there that a refresh and the dashboard need? One line each, with the cure.
+
+Looks and never mends. What stays out: printing (cli.py), and anything that needs a refresh to find out.
+"""
+
+from __future__ import annotations
+
+import csv
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+from models.faults import Fault
+from pipelines import snapshots
+from pipelines.settings import FilesSource, PortalSource, Settings, load, token
+
+STALE = timedelta(hours=26)  # a day and two hours' grace for the nightly refresh
+PATIENCE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing looked at: ✓ in order, ! worth knowing, ✗ a refresh or a page will fail."""
+
+    mark: Literal["✓", "!", "✗"]
+    subject: str
+    said: str
+    cure: str = ""
+
+
+def examine(data: Path | None, config: Path | None, environ: Mapping[str, str], now: datetime) -> Iterator[Line]:
+    """Every line, as each is found out. Raises nothing for what is wrong: that is what the lines are for."""
+    try:
+        settings = load(data, config, environ)
+    except Fault as error:
+        for problem in error.problems:
+            yield Line("✗", "settings", f"{problem.where}: {problem.what}", problem.cure)
+        return
+    yield _settings(settings)
+    yield _write_access(settings)
+    yield from _playbooks(settings)
+    yield _rates(settings, now)
+    for name, source in settings.sources.items():
+        if source.kind == "portal":
+            yield from _portal(name, source, environ)
+        else:
+            yield from _files(name, source, settings)
+    yield from _freshness(settings, now)
+
+
+def _settings(settings: Settings) -> Line:
+    if not settings.sources:
+        said = f"{settings.config or 'no settings file'}: no source is configured."
+        return Line("!", "settings", said, "Copy milepost.example.toml to milepost.toml and name your sources.")
+    names = ", ".join(settings.sources)
+    return Line("✓", "settings", f"{settings.config}: {names}; data in {settings.data}.")
+
+
+def _write_access(settings: Settings) -> Line:
+    for folder in (settings.data, settings.snapshots):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            return Line("✗", "data folder", f"{folder} cannot be written ({error.strerror}).",
+                        "Give yourself write access to it, or choose another with MILEPOST_DATA.")  # fmt: skip
+    return Line("✓", "data folder", f"{settings.data} can be written.")
+
+
+def _playbooks(settings: Settings) -> Iterator[Line]:
+    from pipelines.demo.playbooks import load_playbooks
+
+    try:
+        found = load_playbooks(settings.playbooks)
+    except Fault as error:
+        for problem in error.problems:
+            yield Line("✗", "playbooks", f"{problem.where}: {problem.what}", problem.cure)
+        return
+    yield Line("✓", "playbooks", f"{', '.join(found)}, from {settings.playbooks}.")
+
+
+def _rates(settings: Settings, now: datetime) -> Line:
+    file = settings.rates_file
+    try:
+        with file.open(encoding="utf-8", newline="") as stream:
+            rows = [(row["day"], row["currency"], float(row["rate"])) for row in csv.DictReader(stream)]
+        newest = max(date.fromisoformat(day) for day, _, _ in rows)
+    except FileNotFoundError:
+        return Line("!", "rates", f"{file} is not there; only {settings.reporting_currency} can be refreshed.",
+                    "Write a CSV of day,currency,rate there if you bill in other currencies.")  # fmt: skip
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        return Line("✗", "rates", f"{file} cannot be read as day,currency,rate ({error}).",
+                    "Write one line such as 2026-03-04,EUR,1.08 for every day and currency.")  # fmt: skip
+    currencies = ", ".join(sorted({currency for _, currency, _ in rows}))
+    if newest < now.date() - timedelta(days=7):
+        return Line(
+            "!", "rates", f"{file} ends on {newest}.", "Add the days since then, or later records have no rate."
+        )
+    return Line("✓", "rates", f"{currencies} to {settings.reporting_currency} up to {newest}.")
+
+
+def _portal(name: str, source: PortalSource, environ: Mapping[str, str]) -> Iterator[Line]:
+    subject = f"source {name}"
+    try:
+        secret = token(name, source, environ)
+        yield Line("✓", subject, "its token is there.")
+    except Fault as error:
+        yield Line("✗", subject, error.problems[0].what, error.problems[0].cure)
+        return
+    from pipelines.sources.portal import Door, Patience
+
+    patience = Patience(timeout_seconds=PATIENCE_SECONDS, attempts=1)
+    door = Door(name, source.model_copy(update={"page_size": 1}), secret, patience)
+    try:
+        next(door.pages("clients", None))
+    except Fault as error:
+        yield Line("✗", subject, f"{source.url} {error.problems[0].what}", error.problems[0].cure)
+    else:
+        yield Line("✓", subject, f"{source.url} answers.")
+
+
+def _files(name: str, source: FilesSource, settings: Settings) -> Iterator[Line]:
+    folder = settings.folder_of(source)
+    for table, described in source.tables.items():
+        found = [file for file in folder.glob(described.glob) if file.is_file()]
+        if found:
+            yield Line("✓", f"source {name}", f"{table}: {len(found)} file(s) match {described.glob} in {folder}.")
+        else:
+            yield Line("✗", f"source {name}", f"{table}: no file matches {described.glob} in {folder}.",
+                       f"Put the files there, or mend sources.{name}.tables.{table}.glob.")  # fmt: skip
+
+
+def _freshness(settings: Settings, now: datetime) -> Iterator[Line]:
+    serving = snapshots.newest(settings.snapshots)
+    if serving is None:
+        yield Line("!", "snapshot", "there is none yet, so the dashboard is empty.", "Run: milepost refresh")
+        return
+    said = f"{serving.id} serves, as of {serving.as_of.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    newest = snapshots.available(settings.snapshots)[0]
+    if newest.id != serving.id:
+        yield Line(
+            "!", "snapshot", f"{said}, rolled back from {newest.id}.", f"To return: milepost rollback {newest.id}"
+        )
+    elif now - serving.published_at > STALE:
+        hours = (now - serving.published_at) // timedelta(hours=1)
+        yield Line("!", "snapshot", f"{said}, published {hours} hours ago.", "Run: milepost refresh")
+    else:
+        yield Line("✓", "snapshot", f"{said}.")
+    yield from _pulls(serving.path, now)
+
+
+def _pulls(snapshot: Path, now: datetime) -> Iterator[Line]:
+    import duckdb
+
+    query = "select source, outcome, pulled_at from marts.source_pulls where is_latest order by source"
+    try:
+        with duckdb.connect(str(snapshot), read_only=True) as con:
+            rows = con.execute(query).fetchall()
+    except duckdb.Error as error:
+        yield Line("✗", "snapshot", f"{snapshot} cannot be read ({str(error).splitlines()[0]}).",
+                   "Roll back to another (milepost snapshots), or run: milepost refresh")  # fmt: skip
+        return
+    for source, outcome, pulled_at in rows:
+        if outcome != "ok":
+            yield Line("!", f"source {source}", f"its last pull failed, at {pulled_at:%Y-%m-%d %H:%M} UTC.",
+                       f"See why: milepost refresh --source {source}")  # fmt: skip
+        elif now - pulled_at.replace(tzinfo=UTC) > STALE:
+            yield Line(
+                "!", f"source {source}", f"was last pulled on {pulled_at:%Y-%m-%d %H:%M} UTC.", "Run: milepost refresh"
+            )
