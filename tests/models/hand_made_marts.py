@@ -1,0 +1,60 @@
+"""Marts of a few hand-made rows, for tests of measures: the columns of the real models, types by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import duckdb
+
+from models import catalog
+
+DIMENSIONS = {
+    "firm": "Northlight Studio",
+    "client_id": "northlight:c1",
+    "client": "Acme",
+    "project_id": "northlight:p1",
+    "project": "Rebrand",
+    "playbook": "brand_identity",
+    "manager": "Ada",
+}
+INTEGERS = ("sequence", "attempt", "version", "row_count")
+NUMBERS = ("hours", "link_confidence")
+
+
+def type_of(column: str) -> str:
+    """The SQL type a column of this name has."""
+    if column.endswith("_at"):
+        return "timestamp"
+    if column.endswith("_on"):
+        return "date"
+    if column == "amount" or column.endswith(("_amount", "amount_local")):
+        return "decimal(18, 2)"
+    if column.endswith(("_days", "_pct")) or column in NUMBERS or column == "days_past_due":
+        return "double"
+    if column.startswith(("is_", "has_")) or column in ("locks_scope", "client_visible"):
+        return "boolean"
+    return "integer" if column.endswith("_count") or column in INTEGERS else "varchar"
+
+
+def hand_made(**tables: Iterable[Mapping[str, Any]]) -> duckdb.DuckDBPyConnection:
+    """A database with every mart, holding the rows given; dimensions not given are those of one project."""
+    con = duckdb.connect(config={"threads": 1})
+    columns = {name: tuple(model.columns) for name, model in catalog.marts().items()}
+    tables_of = (
+        f"create table marts.{name} ({', '.join(f'{each} {type_of(each)}' for each in names)})"
+        for name, names in columns.items()
+    )
+    con.execute("; ".join(("begin", "create schema marts", *tables_of, "commit")))
+    project = {"project_id": "northlight:p1", "timezone": "UTC"}
+    for name, rows in {"projects": [project], **tables}.items():
+        for row in rows:
+            known = {each: value for each, value in DIMENSIONS.items() if each in columns[name]}
+            insert(con, name, known | dict(row))
+    return con
+
+
+def insert(con: duckdb.DuckDBPyConnection, table: str, row: Mapping[str, Any]) -> None:
+    """One row; a column the mart does not have is an error."""
+    names, marks = ", ".join(row), ", ".join("?" * len(row))
+    con.execute(f"insert into marts.{table} ({names}) values ({marks})", list(row.values()))
