@@ -101,10 +101,8 @@ def _changes(entity: str, door: Door, lookback: timedelta) -> Iterator[Any]:
         if len(batch) >= BATCH_ROWS:
             yield _table(batch, names)
             batch = []
-    if batch:
+    if batch or "columns" not in state:  # a table without a row is to exist all the same
         yield _table(batch, names)
-    elif reach.newest is None and "columns" not in state:  # no row yet: the table is to exist all the same
-        yield dlt.mark.materialize_table_schema()
     for key, value in (("columns", columns), ("newest", reach.newest), ("recent", reach.recent)):
         if state.get(key) != value:
             state[key] = value
