@@ -1,0 +1,256 @@
+"""The only reader: the snapshot that serves, and everything a page asks of it, limited to what its viewer may see.
+
+Answers come from `models.measure`, rows straight from the marts; both are kept by (snapshot, firms, question)
+within bounds. What stays out: filters, drawing, and any reckoning of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast
+
+import duckdb
+import polars as pl
+import streamlit as st
+
+from dashboard.access import visible_firms
+from dashboard.filters import Filters
+from models import build, catalog, measure
+from models.build import Finding
+from models.measure import Bucket, Explanation, Measure, Question
+from pipelines import settings as settings_
+from pipelines import snapshots
+
+OPEN_SNAPSHOTS = 3  # the one that serves, and those a session may still be reading
+KEPT_ANSWERS = 600
+Kept = TypeVar("Kept")
+Condition = tuple[str, Literal["=", "<>", ">", "<", "in", "is null", "is not null"], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked, in a form to remember an answer by; `key` tells two questions apart."""
+
+    key: Hashable
+    ask: Any = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """One snapshot as one viewer sees it. `firms`: whose records; `sees_all`: nothing had to be held back."""
+
+    id: str
+    path: Path
+    as_of: datetime
+    published_at: datetime
+    currency: str
+    firms: tuple[str, ...]
+    sees_all: bool
+
+    def answer(self, question: Question) -> pl.DataFrame:
+        """As `measure.answer`."""
+        mine = self._mine(question)
+        return self._kept(("answer", _key(mine)), lambda con: measure.answer(con, mine))
+
+    def series(self, question: Question, bucket: Bucket) -> pl.DataFrame:
+        """As `measure.series`."""
+        mine = self._mine(question)
+        return self._kept(("series", bucket, _key(mine)), lambda con: measure.series(con, mine, bucket))
+
+    def distribution(self, question: Question, limit: int) -> pl.DataFrame:
+        """As `measure.distribution`."""
+        mine = self._mine(question)
+        return self._kept(("distribution", limit, _key(mine)), lambda con: measure.distribution(con, mine, limit))
+
+    def rows(self, question: Question) -> pl.DataFrame:
+        """As `measure.rows`."""
+        mine = self._mine(question)
+        return self._kept(("rows", _key(mine)), lambda con: measure.rows(con, mine))
+
+    def explain(self, question: Question) -> Explanation:
+        """As `measure.explain`."""
+        mine = self._mine(question)
+        return self._kept(("explain", _key(mine)), lambda con: measure.explain(con, mine))
+
+    def table(
+        self,
+        mart: str,
+        columns: Sequence[str],
+        *,
+        where: Mapping[str, tuple[str, ...]] | None = None,
+        only: Iterable[Condition] = (),
+        order: Sequence[str] = (),
+        limit: int | None = None,
+    ) -> pl.DataFrame:
+        """Columns of a mart's rows, as they are. `where`: column → values kept; `order`: columns, "-" for descending.
+
+        Raises `ValueError` for a mart or column that is not in the catalogue: names never come from a viewer.
+        """
+        conditions = tuple(only) + tuple((name, "in", values) for name, values in (where or {}).items() if values)
+        if not self.sees_all and "firm" in mart_columns(mart):
+            conditions += (("firm", "in", self.firms),)
+        sql, values = _select(mart, columns, conditions, order, limit)
+        return self._kept(("table", sql, repr(values)), lambda con: con.sql(sql, params=values).pl())
+
+    def checks(self) -> list[Finding]:
+        """Every condition of the tables' headers, held against this snapshot."""
+        found: list[Finding] = self._kept(
+            "checks", lambda con: [finding for model in catalog.marts().values() for finding in build.check(con, model)]
+        )
+        return found
+
+    def _mine(self, question: Question) -> Question:
+        """The question, held to the firms its viewer may see."""
+        if self.sees_all:
+            return question
+        asked = question.where.get("firm") or self.firms
+        allowed = tuple(firm for firm in asked if firm in self.firms) or ("",)
+        return replace(question, where={**question.where, "firm": allowed})
+
+    def _kept(self, key: Hashable, ask: Callable[[duckdb.DuckDBPyConnection], Kept]) -> Kept:
+        return cast(Kept, _answered(str(self.path), self.firms, Asked(key, ask)))
+
+
+def current() -> Store | None:
+    """The snapshot that serves, or None where none has been published yet. Raises `Fault` for broken settings."""
+    settings = settings_.load()
+    snapshot = snapshots.newest(settings.snapshots)
+    if snapshot is None:
+        return None
+    currency, firms = _card(str(snapshot.path))
+    visible = visible_firms(settings, firms)
+    return Store(
+        snapshot.id, snapshot.path, snapshot.as_of, snapshot.published_at, currency, visible, len(visible) == len(firms)
+    )
+
+
+def catalogue() -> Mapping[str, Measure]:
+    return measure.catalogue()
+
+
+@cache
+def mart_columns(mart: str) -> Mapping[str, str]:
+    """A mart's columns and what each means, from the header of its SQL."""
+    models = catalog.marts()
+    if mart not in models:
+        raise ValueError(f"there is no mart {mart!r}")
+    return models[mart].columns
+
+
+@st.cache_resource(max_entries=OPEN_SNAPSHOTS, show_spinner=False, on_release=lambda con: con.close())
+def _opened(path: str) -> duckdb.DuckDBPyConnection:
+    con = duckdb.connect(path, read_only=True)
+    con.execute("set timezone = 'UTC'")
+    return con
+
+
+@st.cache_resource(max_entries=OPEN_SNAPSHOTS, show_spinner=False)
+def _card(path: str) -> tuple[str, tuple[str, ...]]:
+    """Reporting currency, and the firms whose records a snapshot holds."""
+    con = _opened(path).cursor()
+    (currency,) = con.execute("select reporting_currency from marts.snapshot").fetchall()[0]
+    firms = con.execute(
+        "select firm from marts.clients union select firm from marts.source_pulls order by firm"
+    ).fetchall()
+    return str(currency), tuple(str(firm) for (firm,) in firms if firm is not None)
+
+
+@st.cache_resource(max_entries=KEPT_ANSWERS, show_spinner=False, hash_funcs={Asked: lambda asked: repr(asked.key)})
+def _answered(path: str, firms: tuple[str, ...], asked: Asked) -> Any:  # noqa: ARG001 (firms is part of the key)
+    """Frames are shared between sessions and never written to, so none is copied."""
+    cursor = _opened(path).cursor()
+    try:
+        return asked.ask(cursor)
+    finally:
+        cursor.close()
+
+
+def _key(question: Question) -> Hashable:
+    where = tuple(sorted((name, tuple(sorted(values))) for name, values in question.where.items()))
+    return question.measure, question.by, where, question.since, question.until
+
+
+def _select(
+    mart: str, columns: Sequence[str], only: Iterable[Condition], order: Sequence[str], limit: int | None
+) -> tuple[str, list[Any]]:
+    known = mart_columns(mart)
+    conditions, values = [], []
+    named = [*columns, *(name.lstrip("-") for name in order)]
+    for column, operator, value in only:
+        named.append(column)
+        if operator == "in":
+            conditions.append(f"list_contains(?, {column})")
+            values.append(list(value))
+        elif operator in ("is null", "is not null"):
+            conditions.append(f"{column} {operator}")
+        else:
+            conditions.append(f"{column} {operator} ?")
+            values.append(value)
+    if strange := [name for name in named if name not in known]:
+        raise ValueError(f"mart {mart} has no column {strange[0]!r}")
+    sorting = [f"{name[1:]} desc nulls last" if name.startswith("-") else f"{name} nulls last" for name in order]
+    sql = f"select {', '.join(columns)} from marts.{mart}"
+    sql += f" where {' and '.join(conditions)}" if conditions else ""
+    sql += f" order by {', '.join(sorting)}" if sorting else ""
+    return (f"{sql} limit {int(limit)}" if limit is not None else sql), values
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A store read through the filters a viewer has set: what every page is given."""
+
+    store: Store
+    filters: Filters
+
+    @property
+    def as_of(self) -> datetime:
+        return self.store.as_of
+
+    def question(self, measure_id: str, *by: str, **where: tuple[str, ...]) -> Question:
+        """The measure under the filters; the period is left off where the measure has none."""
+        has_period = catalogue()[measure_id].period is not None
+        since, until = self.filters.span(self.as_of.date()) if has_period else (None, None)
+        return Question(measure_id, by, {**self.filters.where(), **where}, since, until)
+
+    def answer(self, measure_id: str, *by: str) -> pl.DataFrame:
+        return self.store.answer(self.question(measure_id, *by))
+
+    def series(self, measure_id: str, bucket: Bucket) -> pl.DataFrame:
+        return self.store.series(self.question(measure_id), bucket)
+
+    def distribution(self, measure_id: str, limit: int) -> pl.DataFrame:
+        return self.store.distribution(self.question(measure_id), limit)
+
+    def rows(self, measure_id: str) -> pl.DataFrame:
+        return self.store.rows(self.question(measure_id))
+
+    def left_out(self, measure_id: str) -> tuple[tuple[str, int, str], ...]:
+        """(reason, rows, why) for every reason that leaves rows out of the measure."""
+        return self.store.explain(self.question(measure_id)).left_out
+
+    def table(
+        self, mart: str, columns: Sequence[str], *only: Condition, order: Sequence[str] = (), limit: int | None = None
+    ) -> pl.DataFrame:
+        """A mart's rows under the filters, whatever the period."""
+        return self.store.table(mart, columns, where=self.filters.where(), only=only, order=order, limit=limit)
+
+    def of_project(self, mart: str, columns: Sequence[str], project_id: str, order: Sequence[str] = ()) -> pl.DataFrame:
+        """A mart's rows of one project, whatever the filters."""
+        return self.store.table(mart, columns, only=(("project_id", "=", project_id),), order=order)
+
+    def gates_in_order(self, playbook: str) -> list[str]:
+        """A playbook's gate labels in the order in which projects pass them."""
+        gates = self.store.table(
+            "gates", ["gate_label", "sequence"], where={"playbook": (playbook,)}, order=("sequence", "gate_label")
+        )
+        return gates["gate_label"].unique(maintain_order=True).to_list()
+
+    def aged(self, frame: pl.DataFrame, since: str) -> pl.DataFrame:
+        """The frame with `age_days`: elapsed days of 86 400 s from a column's instant to the snapshot's clock."""
+        clock = pl.lit(self.as_of.astimezone(UTC).replace(tzinfo=None)).cast(pl.Datetime("us"))
+        elapsed = (clock - pl.col(since).cast(pl.Datetime("us"))).dt.total_seconds(fractional=True)
+        return frame.with_columns((elapsed / 86_400).alias("age_days"))

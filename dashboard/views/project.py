@@ -1,0 +1,129 @@
+"""Project: one project's whole record, with links to where each row comes from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from dashboard import figures, layout
+from dashboard.data import Reading
+from dashboard.numbers import ABSENT, day, plain
+
+GATES = ["gate_id", "sequence", "gate_label", "status", "owner_team", "started_at", "submitted_at", "approved_at", "baseline_on",
+         "due_on", "cycle_days", "age_days", "work_days", "client_wait_days", "rework_count", "bills_amount", "unbilled_amount",
+         "history_quality", "source_url"]  # fmt: skip
+RECORDS = {
+    "Events": ("gate_events", ["occurred_at", "gate_name", "type", "attempt", "actor", "actor_side", "origin"], ("-occurred_at",)),
+    "Plans": ("gate_plans", ["recorded_at", "gate_label", "version", "due_on", "moved_days", "is_baseline", "reason"], ("-recorded_at",)),
+    "Invoices": ("invoices", ["number", "kind", "status", "issued_at", "due_on", "total_amount_local", "currency", "total_amount",
+                              "paid_amount", "open_amount", "aging_bucket", "source_url"], ("-issued_at",)),
+    "Change orders": ("change_orders", ["number", "title", "reason", "status", "requested_at", "decided_at", "requested_amount",
+                                        "approved_amount", "unbilled_amount", "source_url"], ("-requested_at",)),
+    "Documents": ("gate_documents", ["gate_label", "type", "is_required", "is_ready", "received_at", "accepted_at", "expires_on",
+                                     "late_days", "document_url"], ("gate_label", "type")),
+    "Hand-offs": ("handoffs", ["gate_label", "from_team", "to_team", "approved_at", "notified_at", "accepted_at", "started_at",
+                               "latency_days", "is_open"], ("-approved_at",)),
+    "Extra work": ("extra_work", ["done_at", "gate_label", "description", "hours", "amount", "is_after_scope_lock", "is_covered",
+                                  "exposed_days", "source_url"], ("-done_at",)),
+}  # fmt: skip
+
+
+def page(reading: Reading) -> None:
+    layout.head(
+        reading,
+        "Project",
+        "One project's gates, plans, bills, changes and papers, with links to the records they come from.",
+    )
+    chosen = _choose(reading)
+    if chosen is None:
+        layout.nothing(reading)
+        return
+    fact = reading.of_project("projects", FACTS, chosen).row(0, named=True)
+    st.header(fact["project"], anchor=False)
+    _facts(reading, fact)
+    _timeline(reading, chosen)
+    _records(reading, chosen)
+
+
+def _choose(reading: Reading) -> str | None:
+    """The project in the link, else the first under the filters; the choice goes back into the link."""
+    offered = reading.table("projects", ["project_id", "project", "client", "firm"], order=("client", "project"))
+    linked = st.query_params.get("project")
+    if linked and linked not in offered["project_id"]:
+        found = reading.of_project("projects", ["project_id", "project", "client", "firm"], linked)
+        offered = pl.concat([found, offered])
+    if offered.is_empty():
+        return None
+    names = {r["project_id"]: f"{r['client']} · {r['project']}" for r in offered.to_dicts()}
+    if linked in names and st.session_state.get("linked_project") != linked:
+        st.session_state["pick_project"] = linked
+    elif st.session_state.get("pick_project") not in names:
+        st.session_state["pick_project"] = next(iter(names))
+    chosen = st.selectbox(
+        "Project", list(names), key="pick_project", format_func=names.__getitem__, label_visibility="collapsed"
+    )
+    st.session_state["linked_project"] = chosen
+    if linked != chosen:
+        st.query_params["project"] = chosen
+    return str(chosen)
+
+
+FACTS = ["project_id", "project", "client", "firm", "playbook", "manager", "status", "timezone", "signed_at", "kickoff_at",
+         "closed_at", "currency", "contract_amount_local", "contract_amount", "scope_locked_at", "gate_count",
+         "approved_gate_count", "required_gate_count", "approved_change_amount", "pending_change_amount", "extra_work_amount",
+         "invoiced_amount", "paid_amount", "source_url"]  # fmt: skip
+
+
+def _facts(reading: Reading, fact: dict[str, Any]) -> None:
+    contract = layout.money(fact["contract_amount"], reading)
+    if fact["currency"] != reading.store.currency and fact["contract_amount_local"] is not None:
+        contract += f" ({fact['currency']} {plain(fact['contract_amount_local'], 'money')})"
+    pairs = [
+        ("Client", fact["client"]), ("Firm", fact["firm"]), ("Playbook", fact["playbook"].replace("_", " ")),
+        ("Manager", fact["manager"]), ("Status", (fact["status"] or ABSENT).replace("_", " ")),
+        ("Gates approved", f"{fact['approved_gate_count']} of {fact['required_gate_count']}"),
+        ("Signed", day(fact["signed_at"])), ("Kickoff", day(fact["kickoff_at"])),
+        ("Scope locked", day(fact["scope_locked_at"])), ("Closed", day(fact["closed_at"])),
+        ("Contract", contract), ("Approved changes", layout.money(fact["approved_change_amount"], reading)),
+        ("Changes pending", layout.money(fact["pending_change_amount"], reading)),
+        ("Work after lock, uncovered", layout.money(fact["extra_work_amount"], reading)),
+        ("Invoiced, with tax", layout.money(fact["invoiced_amount"], reading)),
+        ("Paid", layout.money(fact["paid_amount"], reading)),
+    ]  # fmt: skip
+    layout.facts(pairs)
+    if fact["source_url"]:
+        layout.source_link("The project's record in its source", fact["source_url"])
+
+
+def _timeline(reading: Reading, project_id: str) -> None:
+    layout.section(
+        "Gates", "Plan against what happened; days in UTC. A hollow diamond is the baseline, a tick the plan in force"
+    )
+    gates = reading.of_project("gates", GATES, project_id, order=("sequence", "gate_label"))
+    layout.chart(
+        reading,
+        "timeline",
+        gates,
+        lambda f: figures.gate_timeline(f, as_of=reading.as_of),
+        alt="Each gate's start, baseline date, plan in force and approval on a time line",
+        about=project_id,
+        data=False,
+    )
+    layout.ledger(reading, gates.drop("gate_id"), key="gates", mart="gates", names={"sequence": "No."})
+
+
+def _records(reading: Reading, project_id: str) -> None:
+    frames = {
+        name: reading.of_project(mart, columns, project_id, order) for name, (mart, columns, order) in RECORDS.items()
+    }
+    tabs = st.tabs([f"{name} {frame.height}" for name, frame in frames.items()])
+    for tab, (name, frame) in zip(tabs, frames.items(), strict=True):
+        with tab:
+            if frame.is_empty():
+                layout.empty(
+                    f"This project has no {name.lower()} on record.", "They appear here once its source sends them."
+                )
+            else:
+                layout.ledger(reading, frame, key=name.lower().replace(" ", "_"), mart=RECORDS[name][0])
