@@ -172,9 +172,9 @@ def _write_bill(scene: Scene, bill: Bill, index: int, method: str) -> None:
     tax = round(bill.net * TAX_PCT[scene.customer.country] / 100)
     total = bill.net + tax
     disputed_from = scene.after(sent, 5)
-    is_disputed = rng.random() < 0.04 and bill.kind in ("invoice", "progress")
+    is_disputed = rng.random() < 0.08 and bill.kind in ("invoice", "progress")
     payable = total - bill.retained
-    payments, written_off = _draw_payments(scene, bill, payable, sent, due + 25 * is_disputed)
+    payments, written_off = _draw_payments(scene, bill, payable, sent, due + 50 * is_disputed)
     thrown = scene.after(drafted, 3) if bill.fate == "deleted" else None
     if bill.cause > scene.until or drafted > now:
         return

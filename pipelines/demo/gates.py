@@ -90,11 +90,12 @@ def _draw_gate(scene: Scene, step: playbooks.Gate, history: str, pace: float, be
     turns: tuple[Turn, ...] = ()
     if fate in ("waived", "cancelled"):
         ended = scene.after(began, typical * 0.4 * scene.spread(0.6))
-        explicit = scene.chance(0.5)
+        explicit = explicit and scene.chance(0.7)
     else:
         turns = _turns(scene, step, began, typical, plain)
         if fate == "violated":  # approved before it was submitted: a slip of whoever kept the tool
-            turns = (replace(turns[0], submitted=turns[0].decided, decided=turns[0].submitted),)
+            late = scene.after(turns[0].decided, 0)
+            turns = (replace(turns[0], submitted=late, decided=turns[0].submitted),)
         ended = max(turns[-1].submitted, turns[-1].decided)
     approvals = [turn.decided for turn in turns if turn.decision == "approved"]
     gate = Gate(
@@ -123,7 +124,8 @@ def _fate(scene: Scene, step: playbooks.Gate, sequence: int, history: str) -> st
             return "waived"
         if draw < 0.035:
             return "cancelled"
-    planted = draw > 0.98 and history == "log" and not step.locks_scope and not step.handoff
+    chosen = draw > 0.98 or (sequence == 1 and scene.number % 40 == 11)
+    planted = chosen and history == "log" and not step.locks_scope and not step.handoff
     return "violated" if planted else "passed"
 
 
@@ -468,7 +470,7 @@ def gate_truth(scene: Scene, gate: Gate, before: Gate | None, is_over: bool) -> 
     started, rule, is_settled = _start(scene, gate, before)
     status = _status(scene, gate, started, approved, is_cancelled)
     if gate.fate == "violated" and approved is not None:
-        scene.truth["violations"].append(ViolationTruth(gate.key, gate.turns[0].submitted, approved))
+        scene.truth["violations"].append(ViolationTruth(gate.key, submitted_at, approved))
     return GateTruth(
         milestone=gate.key,
         project=scene.key,

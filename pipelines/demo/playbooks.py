@@ -107,7 +107,9 @@ def _read(file: Path) -> object:
     except (OSError, UnicodeDecodeError) as error:
         raise fault(str(file), f"cannot be read ({error}).", "Save it as UTF-8 text, readable by you.") from None
     except yaml.YAMLError as error:
-        raise fault(str(file), f"is not valid YAML: {error}.", "Mend the line it names.") from None
+        raise fault(
+            str(file), f"is not valid YAML: {' '.join(str(error).split())}.", "Mend the line it names."
+        ) from None
 
 
 def _problem(file: Path, detail: Mapping[str, object]) -> Problem:

@@ -293,8 +293,10 @@ class ScopeTruth(NamedTuple):
 
 
 class ViolationTruth(NamedTuple):
+    """A gate approved before it was submitted; `submitted_at` is null while it is not submitted at all."""
+
     milestone: str
-    submitted_at: Instant
+    submitted_at: Instant | None
     approved_at: Instant
 
 

@@ -163,7 +163,7 @@ def _draw_extra(scene: Scene, gates: list[Gate], covers: list[Order], lock: int 
     finish = gates[-1].ended
     begins = lock if lock and rng.random() < 0.8 else scene.kickoff
     done = scene.after(begins, (finish - begins) / SECONDS_A_DAY * rng.random())
-    cover = rng.choice(covers) if covers and rng.random() < 0.35 else None
+    cover = rng.choice(covers) if covers and rng.random() < 0.5 else None
     if cover and cover.decided and rng.random() < 0.5:
         done = scene.after(cover.decided, 1 + 14 * rng.random())
     hours = rng.randrange(2, 65) / 2

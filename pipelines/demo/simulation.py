@@ -167,7 +167,7 @@ def draw_project(seed: int, number: int, now: int, anchor: int, books: Mapping[s
     orders = draw_orders(scene, gates, lock)
     extras = draw_extras(scene, gates, orders, lock)
     bills = draw_bills(scene, gates, orders)
-    has_aliases, has_codes = scene.chance(0.15), scene.chance(0.98)
+    has_aliases, has_codes = scene.chance(0.15), number % 40 != 23
     for gate in gates:
         alias = gate.step.aliases and has_aliases
         name = gate.step.aliases[0] if alias else gate.step.label

@@ -41,6 +41,7 @@ def write(
     seed: int,
     projects: int,
     as_of: datetime,
+    *,
     saying: Callable[[str], None] | None = None,
     playbooks: Mapping[str, Playbook] | None = None,
 ) -> dict[str, int]:
