@@ -163,19 +163,21 @@ def answer(con: duckdb.DuckDBPyConnection, question: Question) -> pl.DataFrame:
 def series(con: duckdb.DuckDBPyConnection, question: Question, bucket: Bucket = "month") -> pl.DataFrame:
     """`answer` per month or week: the dimensions, `period` (its first day; weeks begin on Monday), the rest.
 
-    Every group has every bucket from the first to the last one asked for or seen; an empty one has n = 0
-    and value 0 for counts and sums, null otherwise. Raises `Fault` for a measure without a period.
+    Every group has every bucket of the period asked for, else from the first one seen, up to the clock of the
+    marts; an empty one has n = 0 and value 0 for counts and sums, null otherwise. A group without any row is
+    not listed. Raises `Fault` for a measure without a period.
     """
-    found = answer(con, replace(question, by=(*question.by, bucket))).rename({bucket: "period"})
-    start = _first_day(question.since, bucket) if question.since else found["period"].min()
-    end = _first_day(question.until, bucket) if question.until else found["period"].max()
-    if not isinstance(start, date) or not isinstance(end, date) or (question.by and found.is_empty()):
+    by = [name for name in dict.fromkeys(question.by) if name != bucket]
+    found = answer(con, replace(question, by=(*by, bucket))).rename({bucket: "period"})
+    days = _span(con, question, found["period"])
+    if days is None or (by and found.is_empty()):
         return found
+    start, end = (_first_day(day, bucket) for day in days)
     step = "1mo" if bucket == "month" else "1w"
     every = pl.DataFrame({"period": pl.date_range(start, end, step, eager=True)})
-    if question.by:
-        every = found.select(question.by).unique(maintain_order=True).join(every, how="cross")
-    filled = every.join(found, on=[*question.by, "period"], how="left", maintain_order="left")
+    if by:
+        every = found.select(by).unique(maintain_order=True).join(every, how="cross")
+    filled = every.join(found, on=[*by, "period"], how="left", maintain_order="left")
     added = catalogue()[question.measure].kind in ("sum", "count")
     is_empty = pl.col("n").is_null()
     return filled.with_columns(
@@ -453,6 +455,15 @@ def _quoted(text: str) -> str:
 
 def _first_day(day: date, bucket: Bucket) -> date:
     return day.replace(day=1) if bucket == "month" else day - timedelta(days=day.weekday())
+
+
+def _span(con: duckdb.DuckDBPyConnection, question: Question, seen: pl.Series) -> tuple[date, date] | None:
+    """The first and last day a series covers: a quiet end is shown up to the clock, the future is not."""
+    (clock,) = con.execute(f"select cast(timezone('UTC', {_AS_OF}) as date)").fetchall()[0]
+    ends = [day for day in (question.until, clock) if day]
+    starts, latest = [day for day in (question.since, seen.min()) if day], seen.max()
+    last = max([day for day in (min(ends, default=None), latest) if isinstance(day, date)], default=None)
+    return (starts[0], last) if starts and last and isinstance(starts[0], date) and starts[0] <= last else None
 
 
 def _frame(con: duckdb.DuckDBPyConnection, made: Statement) -> pl.DataFrame:

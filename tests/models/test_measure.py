@@ -270,6 +270,26 @@ def test_b4_lets_overdue_balances_run_on():
     assert (found["value"], found["n"], found["open_n"]) == (30, 2, 1)
 
 
+def test_failed_and_reversed_payments_pay_nothing():
+    def payment(name: str, status: str, days: float) -> dict[str, Any]:
+        return {
+            "payment_id": name,
+            "invoice_id": "i",
+            "status": status,
+            "amount": 100,
+            "cash_days": days,
+            "late_days": days,
+        }
+
+    bill = {"invoice_id": "i", "is_billed": True, "kind": "invoice", "open_amount": 0}
+    con = hand_made(
+        invoices=[bill],
+        payments=[payment("a", "received", 8.0), payment("b", "failed", 80.0), payment("c", "reversed", 90.0)],
+    )
+    assert distribution(con, Question("B2"))["value"].to_list() == [8]
+    assert one(con, "B4")["value"] == 8
+
+
 def test_b8_buckets_stand_in_their_order_and_add_up_to_the_balance():
     buckets = {"over 90": "0.01", "not due": "40.00", "1–30": "10.10"}
     bills = [
@@ -517,6 +537,16 @@ def test_series_fills_every_group_over_the_whole_period_asked_for():
     assert found["value"].to_list() == [0, 2, 0, 0, 0, 1]
     with pytest.raises(Fault):
         series(con, Question("B10"))
+
+
+def test_series_shows_a_quiet_end_up_to_the_clock_and_no_future():
+    clock = {"status": "in_progress", "approved_at": None, "started_at": datetime(2026, 5, 1), "age_days": 24.0}
+    con = hand_made(gates=[*gates(7), *gates(1, **clock)])  # so the marts stand at 25 May
+    for until in (None, date(2026, 12, 31)):
+        weeks = series(con, Question("F10", until=until), "week")
+        assert weeks["period"].to_list() == [date(2026, 5, day) for day in (4, 11, 18, 25)]
+        assert weeks["value"].to_list() == [7, 0, 0, 0]
+    assert series(con, Question("F10", by=("month",), until=date(2026, 5, 10)), "month")["n"].to_list() == [7]
 
 
 def test_distribution_keeps_the_shape_and_the_largest_value():
