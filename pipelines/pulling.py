@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,6 @@ from dlt.common.runtime.run_context import RunContext
 from models.faults import Fault, fault
 from pipelines.settings import Settings
 from pipelines.sources import CHANGES, WHOLES
-from pipelines.sources.files import Whole
 
 # All dlt is told: nothing is read from the environment, from ~/.dlt or from a .dlt folder.
 _DLT = {
@@ -67,48 +67,40 @@ class PullReport:
 
 
 def pull(
-    settings: Settings,
-    source: str,
-    now: datetime,
-    environ: Mapping[str, str] = os.environ,
-    clock: Callable[[], datetime] | None = None,
-    **told: Any,
+    settings: Settings, source: str, now: datetime, environ: Mapping[str, str] = os.environ, **told: Any
 ) -> PullReport:
     """Brings what is new of one source into schema `raw_<source>` of the warehouse.
 
-    `now` is noted as the time of the pull; `clock` says when it was finished (`now` where it is left out).
-    `told` is passed on to the source. The warehouse is closed again on return. Raises `Fault` for
-    whatever is wrong with the source, its settings or the warehouse file, after noting it.
+    `now` is noted as the time of the pull, UTC; `told` is passed on to the source. The warehouse is closed
+    again on return. Raises `Fault` for whatever is wrong with the source, its settings or the warehouse
+    file; all but the last are noted.
     """
     configured = settings.sources.get(source)
     if configured is None:
-        raise fault(
-            f"source {source}",
-            "is not in the settings.",
-            f"There are: {', '.join(settings.sources) or 'none'}.",
-        )
-    kind, firm = configured.kind, configured.firm
+        cure = f"There are: {', '.join(settings.sources) or 'none'}."
+        raise fault(f"source {source}", "is not in the settings.", cure)
+    kind, firm, began = configured.kind, configured.firm, time.monotonic()
+    load = _merge_changes if kind in CHANGES else _replace_wholes
     with _warehouse(settings.warehouse) as con:
         try:
-            if kind in CHANGES:
-                rows, changed = _merge_changes(con, settings, source, CHANGES[kind](source, settings, environ, **told))
-            else:
-                rows, changed = _replace_wholes(con, source, WHOLES[kind](source, settings, environ, **told))
+            rows, changed = load(con, settings, source, environ, told)
             newest = _newest_recorded_at(con, f"raw_{source}")
-        except Fault as error:
+        except Exception as error:
             _note(con, (source, kind, firm, _naive(now), "failed", 0, None, str(error)))
             raise
         _note(con, (source, kind, firm, _naive(now), "ok", sum(rows.values()), newest, None))
+    finished_at = now + timedelta(seconds=time.monotonic() - began)
     recorded_at = newest.replace(tzinfo=UTC) if newest else None
-    return PullReport(source, kind, firm, now, clock() if clock else now, rows, changed, recorded_at)
+    return PullReport(source, kind, firm, now, finished_at, rows, changed, recorded_at)
 
 
 def _merge_changes(
-    con: duckdb.DuckDBPyConnection, settings: Settings, name: str, records: Any
+    con: duckdb.DuckDBPyConnection, settings: Settings, name: str, environ: Mapping[str, str], told: Mapping[str, Any]
 ) -> tuple[dict[str, int], bool]:
     """Rows loaded per table, and whether the raw schema was changed at all."""
     shutil.rmtree(settings.pull_state / name, ignore_errors=True)
     Container()[PluggableRunContext] = PluggableRunContext(_Context(settings.pull_state))
+    records = CHANGES[settings.sources[name].kind](name, settings, environ, **told)
     pipeline = dlt.pipeline(
         name,
         pipelines_dir=str(settings.pull_state),
@@ -126,9 +118,10 @@ def _merge_changes(
 
 
 def _replace_wholes(
-    con: duckdb.DuckDBPyConnection, name: str, wholes: Mapping[str, Whole]
+    con: duckdb.DuckDBPyConnection, settings: Settings, name: str, environ: Mapping[str, str], told: Mapping[str, Any]
 ) -> tuple[dict[str, int], bool]:
     """Replaces the tables whose print differs and drops those no longer configured, all or nothing."""
+    wholes = WHOLES[settings.sources[name].kind](name, settings, environ, **told)
     con.execute(_OWN_TABLES)
     stored = con.execute("select table_name, print from ops.whole_tables where source = ?", [name]).fetchall()
     known = dict(stored)

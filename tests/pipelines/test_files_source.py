@@ -114,7 +114,8 @@ def test_parquet_values_become_text_without_losing_digits_or_zones(tmp_path: Pat
     moment = dt.datetime(2026, 1, 5, 13, 5, tzinfo=dt.UTC)
     frame = pl.DataFrame({
         "Id": [1, 2], "Amount": [Decimal("12500.00"), None], "share": [25.0, 12.5], "day": [dt.date(2026, 1, 5), None],
-        "at": pl.Series([moment, None]).dt.convert_time_zone("Asia/Tokyo"), "ok": [True, None], "tags": [["a", "b"], None],
+        "at": pl.Series([moment, None]).dt.convert_time_zone("Asia/Tokyo"), "ok": [True, None],
+        "tags": [["a", "b"], None],
     })  # fmt: skip
     frame.write_parquet(tmp_path / "inbox" / "a.parquet")
     first, second = read(tmp_path, glob="*.parquet")

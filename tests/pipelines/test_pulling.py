@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +24,8 @@ from models.faults import Fault
 from pipelines.demo.portal import Hurry, create_app, running
 from pipelines.pulling import PullReport, pull
 from pipelines.settings import Settings
-from pipelines.sources.portal import FIELDS, Patience, Reach
+from pipelines.sources.portal import FIELDS, Door, Patience, Reach
+from pipelines.sources.text import sortable
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 HASTE = Patience(attempts=3, backoff_seconds=0.05, ceiling_seconds=2, timeout_seconds=5)
@@ -84,20 +85,17 @@ def names(data: Path) -> list[tuple[Any, ...]]:
 
 
 @contextmanager
-def portal_of(
-    records: Records, clock: Callable[[], datetime] = lambda: NOW, hurry: Hurry | None = None
-) -> Iterator[str]:
-    with running(create_app(records, {"relay-token": "relay", "hearth-token": "hearth"}, clock, hurry)) as url:
+def portal_of(records: Records, hurry: Hurry | None = None) -> Iterator[str]:
+    tokens = {"relay-token": "relay", "hearth-token": "hearth"}
+    with running(create_app(records, tokens, lambda: NOW, hurry)) as url:
         yield url
 
 
-def refused(data: Path, told: str, **script: list[Answer]) -> str:
-    """The message of a pull from a scripted portal, after checking that it was noted."""
-    with running(Script(**script)) as url, pytest.raises(Fault) as caught:
-        take(data, url)
-    assert told in str(caught.value)
-    assert rows(data, "select outcome, message from ops.pulls")[-1] == ("failed", str(caught.value))
-    return str(caught.value)
+def ask(url: str) -> list[Any]:
+    """All pages of clients, asked for without storing them."""
+    configured = house(Path(), url).sources["relay"]
+    assert configured.kind == "portal"
+    return list(Door("relay", configured, "token", HASTE).pages("clients", None))
 
 
 def test_the_first_pull_makes_every_table_with_every_column_as_text(tmp_path: Path) -> None:
@@ -167,11 +165,9 @@ def test_a_decision_posted_between_pulls_is_all_that_the_next_pull_brings(tmp_pa
 
 
 def test_a_renamed_and_a_deleted_row_replace_what_was_there(tmp_path: Path) -> None:
-    script = Script(clients=[
-        page(person("c1"), person("c2")),
-        page(person("c1", "2026-03-02T09:00:00Z", name="new"), person("c2", "2026-03-02T09:00:00Z", deleted_at="2026-03-02T09:00:00Z")),
-    ])  # fmt: skip
-    with running(script) as url:
+    day = "2026-03-02T09:00:00Z"
+    later = page(person("c1", day, name="new"), person("c2", day, deleted_at=day))
+    with running(Script(clients=[page(person("c1"), person("c2")), later])) as url:
         take(tmp_path, url)
         take(tmp_path, url)
     query = "select id, name, deleted_at from raw_relay.clients order by id"
@@ -190,7 +186,7 @@ def test_the_next_pull_asks_from_before_the_newest_row_so_that_a_late_row_is_not
 
 
 def test_an_old_version_that_is_sent_again_changes_nothing(tmp_path: Path) -> None:
-    old, new = person("c1", "2026-03-01T09:00:00Z", name="old"), person("c1", "2026-03-01T09:00:20Z", name="new")
+    old, new = person("c1", name="old"), person("c1", "2026-03-01T09:00:20Z", name="new")
     with running(Script(clients=[page(new), page(old)])) as url:
         take(tmp_path, url)
         assert not take(tmp_path, url).changed
@@ -207,7 +203,7 @@ def test_a_row_changed_twice_in_the_same_second_is_taken_again(tmp_path: Path) -
 @pytest.mark.parametrize("newer_first", [True, False])
 @pytest.mark.parametrize("apart", ["one page", "two pages"])
 def test_of_two_versions_in_one_pull_the_newer_stays(tmp_path: Path, newer_first: bool, apart: str) -> None:
-    versions = [person("c1", "2026-03-01T09:00:00Z", name="old"), person("c1", "2026-03-01T09:00:00.5Z", name="new")]
+    versions = [person("c1", name="old"), person("c1", "2026-03-01T09:00:00.5Z", name="new")]
     if newer_first:
         versions.reverse()
     pages = [page(*versions)] if apart == "one page" else [page(versions[0], following="x"), page(versions[1])]
@@ -234,7 +230,8 @@ def test_a_hurried_portal_is_given_the_time_it_asks_for(tmp_path: Path) -> None:
 def test_the_wait_that_is_asked_for_has_a_ceiling_and_an_end(tmp_path: Path) -> None:
     brief = Patience(attempts=3, backoff_seconds=0.01, ceiling_seconds=0.1)
     script = Script(clients=[(429, {"retry-after": "3600"}, b"")])
-    with running(script) as url, pytest.raises(Fault, match=r"asked too often \(429, Retry-After: 3600\)"):
+    told = r"asked too often \(429, Retry-After: 3600\)"
+    with running(script) as url, pytest.raises(Fault, match=told):
         pull(house(tmp_path, url), "relay", NOW, {"T": "t"}, patience=brief)
     assert len(script.times("clients")) == 3
 
@@ -264,7 +261,7 @@ def test_a_wrong_token_is_told_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        ((200, {"content-type": "text/html"}, b"<html>Log in</html>"), "answers an HTML page instead of JSON. Check the url"),
+        ((200, {"content-type": "text/html"}, b"<html>Log in</html>"), "answers an HTML page instead of JSON. Check"),
         ((200, {}, b'{"data": [{"id": "c1", "na'), "answers a page that is not whole JSON"),
         ((200, {}, b'{"data": [], "total": NaN}'), "answers a page that is not whole JSON (NaN is not JSON"),
         ((200, {}, b'{"items": []}'), 'answers a page without a list "data" (it holds the keys items).'),
@@ -280,10 +277,11 @@ def test_a_wrong_token_is_told_at_once(tmp_path: Path) -> None:
         ((200, {"content-length": "999"}, b'{"data": ['), "breaks off in the middle of a page"),
     ],
 )  # fmt: skip
-def test_an_answer_that_is_no_page_is_named_with_its_endpoint(tmp_path: Path, answer: Answer, told: str) -> None:
-    message = refused(tmp_path, told, clients=[answer])
-    assert "source relay, GET http://127.0.0.1:" in message
-    assert "/v1/clients: " in message
+def test_an_answer_that_is_no_page_is_named_with_its_endpoint(answer: Answer, told: str) -> None:
+    with running(Script(clients=[answer])) as url, pytest.raises(Fault) as caught:
+        ask(url)
+    assert str(caught.value).startswith(f"source relay, GET {url}/v1/clients: ")
+    assert told in str(caught.value)
 
 
 def test_a_deleted_record_may_have_lost_its_fields(tmp_path: Path) -> None:
@@ -293,9 +291,9 @@ def test_a_deleted_record_may_have_lost_its_fields(tmp_path: Path) -> None:
     assert names(tmp_path) == [("c1", None)]
 
 
-def test_a_portal_that_is_not_there_is_said_plainly(tmp_path: Path) -> None:
+def test_a_portal_that_is_not_there_is_said_plainly() -> None:
     with pytest.raises(Fault, match=r"cannot be reached \(connection refused\)"):
-        take(tmp_path, "http://127.0.0.1:9")
+        ask("http://127.0.0.1:9")
 
 
 def test_a_failed_pull_leaves_the_rows_and_the_place_of_the_last_good_one(tmp_path: Path) -> None:
@@ -305,10 +303,12 @@ def test_a_failed_pull_leaves_the_rows_and_the_place_of_the_last_good_one(tmp_pa
     )
     with running(script) as url:
         take(tmp_path, url)
-        with pytest.raises(Fault, match="HTML"):
+        with pytest.raises(Fault, match="HTML") as caught:
             take(tmp_path, url)
         assert names(tmp_path) == [("c1", "c1")]
         take(tmp_path, url)
+    noted = rows(tmp_path, "select outcome, row_count, message from ops.pulls")
+    assert noted == [("ok", 1, None), ("failed", 0, str(caught.value)), ("ok", 1, None)]
     assert names(tmp_path) == [("c1", "c1"), ("c2", "c2")]
 
 
@@ -353,38 +353,49 @@ def test_a_source_that_is_not_configured_is_named_beside_those_that_are(tmp_path
         pull(house(tmp_path, "http://127.0.0.1:9"), "books", NOW, {})
 
 
-def test_a_pull_that_is_killed_at_any_moment_is_made_good_by_the_next(tmp_path: Path) -> None:
-    records = {
-        entity: [row(entity, f"{entity}_{n:05}", f"2026-03-01T{n // 3600:02}:{n // 60 % 60:02}:{n % 60:02}Z",
-                     **{name: "x" for name, field in FIELDS[entity].items() if field.required and name not in ("id", "updated_at")})
-                 for n in range(8000)]
-        for entity in ("clients", "projects", "milestones")
-    }  # fmt: skip
-    code = (
-        "import sys; from datetime import UTC, datetime; from pathlib import Path; from pipelines.pulling import pull;"
-        "from pipelines.settings import Settings;"
-        "portal = {'kind': 'portal', 'url': sys.argv[2], 'token_env': 'T'};"
-        "house = Settings.model_validate({'data': Path(sys.argv[1]), 'sources': {'relay': portal}});"
-        "print('pulling', flush=True); pull(house, 'relay', datetime.now(UTC), {'T': 'relay-token'})"
-    )
-    home = tmp_path / "home"
+PULLING = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from pipelines.pulling import pull
+from pipelines.settings import Settings
+portal = {"kind": "portal", "url": sys.argv[2], "token_env": "T"}
+settings = Settings.model_validate({"data": Path(sys.argv[1]), "sources": {"relay": portal}})
+pull(settings, "relay", datetime(2026, 3, 4, tzinfo=UTC), {"T": "relay-token"})
+"""
+
+
+@pytest.mark.parametrize(
+    "stage",
+    ["normalize/extracted/*/new_jobs/*", "load/normalized/*/new_jobs/*", "load/normalized/*/completed_jobs/*.sql"],
+    ids=["while asking", "before loading", "while merging"],
+)
+def test_a_pull_that_is_killed_is_made_good_by_the_next(tmp_path: Path, stage: str) -> None:
+    entities = ("clients", "invoices", "milestones", "projects")
+    records = {entity: [many(entity, n) for n in range(1500)] for entity in entities}
+    data, home = tmp_path / "data", tmp_path / "home"
+    data.mkdir()
     home.mkdir()
     environ = {**os.environ, "HOME": str(home), "PYTHONPATH": str(PROJECT)}
     with portal_of(records) as url:
-        for seconds in (0.3, 0.7, 1.1, 1.5, 1.9, 2.3):
-            data = tmp_path / f"killed_after_{seconds}"
-            data.mkdir()
-            command = [sys.executable, "-c", code, str(data), url]
-            with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE) as pulling:
-                assert pulling.stdout is not None
-                pulling.stdout.readline()
-                time.sleep(seconds)
-                pulling.send_signal(signal.SIGKILL)
-            take(data, url)
-            for entity in records:
-                counted = rows(data, f"select count(*), count(distinct id), min(id), max(id) from raw_relay.{entity}")
-                assert counted == [(8000, 8000, f"{entity}_00000", f"{entity}_07999")]
+        with subprocess.Popen([sys.executable, "-c", PULLING, str(data), url], env=environ) as pulling:
+            while not any((data / ".pull" / "relay").glob(stage)):
+                assert pulling.poll() is None, "the pull ended before it could be killed"
+                time.sleep(0.001)
+            pulling.send_signal(signal.SIGKILL)
+        take(data, url)
+        assert not take(data, url).changed
+    for entity in entities:
+        found = rows(data, f"select count(*), count(distinct id), min(id), max(id) from raw_relay.{entity}")
+        assert found == [(1500, 1500, f"{entity}_0000", f"{entity}_1499")]
     assert list(home.iterdir()) == []
+
+
+def many(entity: str, number: int) -> Record:
+    """One of many rows, all updated at different times."""
+    required = {name: "x" for name, field in FIELDS[entity].items() if field.required}
+    at = (datetime(2026, 3, 1, tzinfo=UTC) + timedelta(seconds=number)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {**row(entity, ""), **required, "id": f"{entity}_{number:04}", "updated_at": at}
 
 
 class TestReach:
@@ -393,8 +404,8 @@ class TestReach:
     @staticmethod
     def news(reach: Reach, *given: tuple[str, str, str]) -> list[str | None]:
         base = datetime(2026, 3, 1, 9, tzinfo=UTC)
-        made = [{"id": key, "updated_at": (base + timedelta(seconds=int(at))).strftime("%Y-%m-%dT%H:%M:%S.%fZ"), "name": name}
-                for key, at, name in given]  # fmt: skip
+        at = {seconds: sortable(base + timedelta(seconds=int(seconds))) for _, seconds, _ in given}
+        made = [{"id": key, "updated_at": at[seconds], "name": name} for key, seconds, name in given]
         return [one["id"] for one in reach.news(made)]
 
     def test_only_rows_within_the_lookback_are_remembered(self) -> None:
