@@ -169,7 +169,8 @@ def _write_bill(scene: Scene, bill: Bill, index: int, method: str) -> None:
     drafted = max(bill.cause, scene.office.open(bill.issued - int((3 + 2 * rng.random()) * SECONDS_A_DAY), 0.5))
     sent = bill.issued + 30 + int(600 * rng.random())
     due = scene.day(bill.issued) + (0 if bill.kind in ("deposit", "credit_note") else scene.customer.terms)
-    tax = round(bill.net * TAX_PCT[scene.customer.country] / 100)
+    is_taxed = bill.kind != "retention_release"  # its tax was due with the work
+    tax = round(bill.net * TAX_PCT[scene.customer.country] / 100) if is_taxed else 0
     total = bill.net + tax
     disputed_from = scene.after(sent, 5)
     is_disputed = rng.random() < 0.08 and bill.kind in ("invoice", "progress")

@@ -153,14 +153,46 @@ def test_keys_are_unique_over_all_firms():
         assert len(by_key(entity)) == len(portfolio().records[entity])
 
 
-def test_nothing_but_plans_due_dates_and_expiries_lies_after_as_of():
-    for found in (*portfolio().records.values(), *portfolio().truth.values()):
-        for row in found:
-            for name, value in row.items():
-                if name.endswith("_at") and value is not None:
-                    assert moment(value) <= AS_OF, (name, row)
-                if name.endswith("_on") and name not in MAY_LIE_AHEAD:
-                    pytest.fail(f"an unexpected day column: {name}")
+@pytest.mark.parametrize("days_ago", range(0, 400, 40))
+def test_nothing_but_plans_due_dates_and_expiries_lies_after_as_of(days_ago):
+    as_of = AS_OF - timedelta(days=days_ago)
+    limit = as_of.strftime("%Y-%m-%dT%H:%M:%SZ")
+    found = portfolio(as_of)
+    for row in (row for table in (*found.records.values(), *found.truth.values()) for row in table):
+        for name, value in row.items():
+            assert not (name.endswith("_at") and value is not None and value > limit), (name, row)
+            assert not name.endswith("_on") or name in MAY_LIE_AHEAD, name
+
+
+IN_ORDER = [
+    ("projects", ("signed_at", "kickoff_at", "closed_at")),
+    ("invoices", ("issued_at", "sent_at")),
+    ("invoices", ("issued_at", "voided_at")),
+    ("change_orders", ("requested_at", "submitted_at", "decided_at")),
+    ("documents", ("received_at", "accepted_at")),
+    ("handoffs", ("notified_at", "accepted_at")),
+]
+
+
+@pytest.mark.parametrize(("entity", "names"), IN_ORDER)
+def test_what_happens_to_a_record_happens_in_order(entity, names):
+    for row in rows(entity):
+        told = [row[name] for name in names if row[name] is not None]
+        assert told == sorted(told), row
+        assert row["deleted_at"] in (None, row["updated_at"]), row
+
+
+def test_no_payment_arrives_before_its_invoice():
+    for payment in rows("payments"):
+        assert payment["received_at"] > by_key("invoices")[payment["invoice"]]["issued_at"]
+
+
+def test_a_gate_lives_within_its_project():
+    for key, events in events_of().items():
+        project = by_key("projects")[by_key("milestones")[key]["project"]]
+        for event in (event for event in events if event["type"] not in ("planned", "rescheduled")):
+            assert event["occurred_at"] > project["kickoff_at"]
+            assert project["closed_at"] is None or event["occurred_at"] <= project["closed_at"]
 
 
 def test_rates_are_daily_from_before_the_first_contract_through_as_of():
@@ -434,7 +466,8 @@ def test_released_retainage_never_exceeds_what_was_held():
         if invoice["status"] not in ("draft", "void"):
             held[invoice["project"]] += Decimal(invoice["retained"])
             released[invoice["project"]] += Decimal(invoice["total"]) * (invoice["kind"] == "retention_release")
-    assert all(released[project] - held[project] <= Decimal("0.20") * held[project] for project in held)
+    assert any(released.values())
+    assert all(released[project] <= held[project] for project in held)
 
 
 def test_only_the_planted_violations_break_the_order_of_events():
