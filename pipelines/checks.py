@@ -18,7 +18,6 @@ from models.catalog import Contract, Entity, Model
 from models.faults import Fault
 
 CONTRACT, ODDITIES = "contract", "oddities"
-_NOTHING_WRONG = Finding("", "", "warn", 0)
 
 
 def specs(contract: Contract, marts: Mapping[str, Model]) -> list[dg.AssetCheckSpec]:
@@ -72,11 +71,10 @@ def results(findings: Iterable[Finding]) -> list[dg.AssetCheckResult]:
 
 def staged(entity: Entity, findings: Iterable[Finding]) -> list[dg.AssetCheckResult]:
     """The two results of a staging table that was made."""
-    table, found = f"staging.{entity.name}", [one for one in findings if not one.passed]
-    said = "; ".join(f"{one.check}: {one.count}" for one in found) or "nothing odd"
+    table = f"staging.{entity.name}"
     return [
         _result(table, CONTRACT, "every value fits", []),
-        _result(table, ODDITIES, said, found),
+        _result(table, ODDITIES, "nothing odd", list(findings)),
     ]
 
 
@@ -94,19 +92,27 @@ def refused(entity: Entity, fault: Fault) -> dg.AssetCheckResult:
 
 
 def _result(table: str, check: str, said: str, findings: list[Finding]) -> dg.AssetCheckResult:
-    worst = next((one for one in findings if one.severity == "fail"), _NOTHING_WRONG)
-    count = sum(one.count for one in findings)
-    metadata: dict[str, Any] = {"count": count}
-    if count:
-        metadata["rows"] = dg.MetadataValue.md(_listed([row for one in findings for row in one.sample]))
+    broken = [one for one in findings if not one.passed]
+    metadata: dict[str, Any] = {"count": sum(one.count for one in broken)}
+    if broken:
+        metadata["rows"] = dg.MetadataValue.md(_listed([row for one in broken for row in one.sample]))
+    is_grave = any(one.severity == "fail" for one in broken)
     return dg.AssetCheckResult(
         asset_key=table.split("."),
         check_name=check,
-        passed=count == 0,
-        severity=dg.AssetCheckSeverity.ERROR if worst.severity == "fail" else dg.AssetCheckSeverity.WARN,
-        description=said if count == 0 or len(findings) != 1 else f"{said}: {count} rows break it",
+        passed=not broken,
+        severity=dg.AssetCheckSeverity.ERROR if is_grave else dg.AssetCheckSeverity.WARN,
+        description="; ".join(map(_told, broken)) or said,
         metadata=metadata,
     )
+
+
+def _told(finding: Finding) -> str:
+    rows = "1 row breaks it" if finding.count == 1 else f"{finding.count} rows break it"
+    if not finding.sample:
+        return f"{finding.check}: {rows}"
+    example = ", ".join(f"{name} {value}" for name, value in finding.sample[0].items())
+    return f"{finding.check}: {rows}, such as {example}"
 
 
 def _listed(rows: list[dict[str, Any]]) -> str:

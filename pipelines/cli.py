@@ -235,7 +235,7 @@ def rollback(snapshot: Annotated[str, typer.Argument(metavar="ID", help="As list
 @command
 def measures(as_json: AsJson = False) -> None:
     """List the measures, and by what each can be grouped and filtered."""
-    from models.measure import catalogue
+    from models.measure import COMMON, catalogue
 
     rows = [
         {"id": one.id, "label": one.label, "unit": one.unit, "definition": one.definition, "by": list(one.dimensions)}
@@ -243,8 +243,14 @@ def measures(as_json: AsJson = False) -> None:
     ]
     if as_json:
         _print_json(rows)
-    else:
-        _print_table(_printer(), [{**row, "by": ", ".join(row["by"])} for row in rows])
+        return
+    console = _printer()
+    for one in catalogue().values():
+        console.print(_plain(f"{one.id:<5}{one.label} ({one.unit})"), style="bold")
+        console.print(_plain(f"     {one.definition}"), soft_wrap=True)
+        if own := [name for name in one.dimensions if name not in COMMON]:
+            console.print(_plain(f"     by {', '.join(own)}"), style="dim", soft_wrap=True)
+    console.print(_plain(f"Every one also by {', '.join(COMMON)}."))
 
 
 @command
@@ -389,7 +395,7 @@ def _print_table(console: Console, rows: list[dict[str, Any]]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in rows[0] if rows else ():
         is_number = all(isinstance(row[name], int | float | None) for row in rows) or name in ("rows", "seconds")
-        table.add_column(name, justify="right" if is_number else "left")
+        table.add_column(name, justify="right" if is_number else "left", no_wrap=name == "id")
     for row in rows:
         table.add_row(*(_plain(_cell(value)) for value in row.values()))
     console.print(table)
@@ -416,7 +422,8 @@ def _plain(text: str) -> Any:
 def _printer(stderr: bool = False) -> Console:
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False)
+    wide = None if (sys.stderr if stderr else sys.stdout).isatty() else 160  # a pipe or a file has no width
+    return Console(stderr=stderr, highlight=False, width=wide)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from pipelines.settings import Settings
 
 if TYPE_CHECKING:
     import dagster as dg
+    from dagster_shared.error import SerializableErrorInfo
 
 PROGRESS = "milepost.progress"  # the logger on which the assets say what they are about to do
 
@@ -107,16 +108,27 @@ def _step(event: dg.DagsterEvent) -> Step:
 
 
 def _problems(result: dg.ExecuteInProcessResult) -> Iterator[str]:
-    """The words of whatever stopped the run, each once: a fault's own, else the last line of the error."""
+    """The words of whatever stopped the run: a fault's own, the checks that block, else the error's."""
+    import dagster as dg
+
     failed = [event.step_failure_data for event in result.all_events if event.is_step_failure]
-    for data in failed:
-        told = data.user_failure_data and data.user_failure_data.description
-        error = data.error
-        while error is not None and error.cause is not None:
-            error = error.cause
-        yield told or (error.message.strip() if error else "A step failed without a word.")
-    if not failed and not result.success:
-        yield "The run failed before its first step."
+    told = [data.user_failure_data.description for data in failed if data.user_failure_data]
+    blocking = [
+        _told(one)
+        for one in result.get_asset_check_evaluations()
+        if not one.passed and one.severity == dg.AssetCheckSeverity.ERROR
+    ]
+    yield from (text for text in told if text)
+    if not any(told):
+        yield from blocking
+    if not any(told) and not blocking and not result.success:
+        yield from (_innermost(data.error) for data in failed)
+
+
+def _innermost(error: SerializableErrorInfo | None) -> str:
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message.strip() if error else "A step failed without a word."
 
 
 def _told(check: dg.AssetCheckEvaluation) -> str:
