@@ -176,7 +176,7 @@ def _write_bill(scene: Scene, bill: Bill, index: int, method: str) -> None:
     is_disputed = rng.random() < 0.08 and bill.kind in ("invoice", "progress")
     payable = total - bill.retained
     payments, written_off = _draw_payments(scene, bill, payable, sent, due + 50 * is_disputed)
-    thrown = scene.after(drafted, 3) if bill.fate == "deleted" else None
+    thrown = scene.after(drafted, 3 + 30 * rng.random()) if bill.fate == "deleted" else None
     if bill.cause > scene.until or drafted > now:
         return
     issued = bill.issued if bill.issued <= now and bill.fate in ("issued", "void") else None

@@ -151,7 +151,7 @@ CLIENTS_A_ROUND = (NORTHLIGHT, NORTHLIGHT, NORTHLIGHT, RELAY, RELAY, RELAY, HEAR
 
 
 def client_name(firm: Firm, number: int) -> str:
-    """The name of the firm's client of that number; the first thousand or so are all different."""
+    """The name of the firm's client of that number; the first eight hundred all differ."""
     if firm is HEARTH:
         other = PEOPLE[number * 13 % len(PEOPLE)].split()[0]
         return f"{other} & {PEOPLE[(number * 7 + 3) % len(PEOPLE)].split()[0]} {_FAMILIES[number % len(_FAMILIES)]}"

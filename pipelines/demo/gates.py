@@ -342,7 +342,7 @@ def _write_documents(scene: Scene, gate: Gate) -> None:
         state, received, accepted, expires = _draw_document(scene, gate, wanted)
         key = f"doc_{gate.key[4:]}_{index}"
         seen = scene.cut(received)
-        twin = scene.after(received, 2) if received and scene.chance(0.02) else None
+        twin = scene.after(received, 2 + 30 * scene.rng.random()) if received and scene.chance(0.02) else None
         row = Document(
             key=key,
             recorded_at=scene.cut(accepted) or seen or scene.signed,

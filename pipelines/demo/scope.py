@@ -173,7 +173,7 @@ def _draw_extra(scene: Scene, gates: list[Gate], covers: list[Order], lock: int 
         done=done,
         hours=hours,
         amount=round(hours * scene.firm.hourly_rate * 100),
-        deleted=scene.after(done, 4) if rng.random() < 0.03 else None,
+        deleted=scene.after(done, 4 + 20 * rng.random()) if rng.random() < 0.03 else None,
         cover=cover,
     )
 
