@@ -94,7 +94,9 @@ class Store:
         if not self.sees_all and "firm" in mart_columns(mart):
             conditions += (("firm", "in", self.firms),)
         sql, values = _select(mart, columns, conditions, order, limit)
-        return self._kept(("table", sql, repr(values)), lambda con: con.sql(sql, params=values).pl())
+        return self._kept(
+            ("table", sql, repr(values)), lambda con: cast(pl.DataFrame, con.sql(sql, params=values).pl())
+        )
 
     def checks(self) -> list[Finding]:
         """Every condition of the tables' headers, held against this snapshot."""

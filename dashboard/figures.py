@@ -18,14 +18,16 @@ from dashboard.numbers import plain, worded
 Figure = dict[str, Any]
 
 ACCENT, WARN, GOOD, SECOND, MUTED = "#000001", "#000002", "#000003", "#000004", "#000005"
-SOFT, OCHRE, FAINT, INK, BAD = "#000006", "#000007", "#000008", "#000009", "#000010"
+SOFT, OCHRE, FAINT, INK, QUIET = "#000006", "#000007", "#000008", "#000009", "#000010"
+BACKGROUND = "#000038"
 MOST_MARKS = 2000
+OPEN = ("in_progress", "awaiting_decision", "changes_requested")
 _ROW = 30  # px a labelled row takes
 _SMALL = 12
 
 
 def over_time(frame: pl.DataFrame, *, axis: str, unit: str, width_days: int, partial: date | None) -> Figure:
-    """Bars by `day` (first day of the bucket) and `value`. The bucket holding `partial` is hollow: not over yet."""
+    """Bars by `day` (first day of the bucket) and `value`. The bucket holding `partial` is paler: not over yet."""
     days = frame["day"].to_list()
     values = _floats(frame["value"])
     running = [partial is not None and 0 <= (partial - day).days < width_days - 1 for day in days]
@@ -48,10 +50,6 @@ def over_time(frame: pl.DataFrame, *, axis: str, unit: str, width_days: int, par
     layout["bargap"] = 0.22
     layout["xaxis"].update(type="date", showgrid=False)
     layout["yaxis"].update(rangemode="tozero")
-    if any(running):
-        layout["annotations"] = [
-            _note(days[running.index(True)].isoformat(), values[running.index(True)], "so far", yshift=10)
-        ]
     return {"data": [bars], "layout": layout}
 
 
@@ -75,24 +73,23 @@ def percentile_ranges(frame: pl.DataFrame, *, axis: str) -> Figure:
         marks = _dots([row[column] for _, row in of], [name for name, _ in of], told)
         data.append({**marks, "marker": _marker(ACCENT, symbol, size)})
     layout = _rows_layout(names, axis)
-    layout["annotations"] = [
-        _note(0, name, _why_absent(row), xanchor="left", size=_SMALL)
-        for name, row in zip(names, rows, strict=True)
-        if row["value"] is None
-    ] + [_note(row["value"], name, f"{plain(row['value'], 'days')}", yshift=13, size=11) for name, row in known]
+    few = [(name, row) for name, row in zip(names, rows, strict=True) if row["value"] is None]
+    layout["annotations"] += [_note(0, name, _why_absent(row), xanchor="left") for name, row in few]
+    layout["annotations"] += [
+        _note(row["value"], name, plain(row["value"], "days"), xanchor="right", xshift=-9, bgcolor=BACKGROUND)
+        for name, row in known
+    ]
+    layout["xaxis"].update(rangemode="tozero")
     return {"data": data, "layout": layout}
 
 
 def finished_over_time(frame: pl.DataFrame, *, axis: str, lines: Mapping[str, float | None]) -> Figure:
-    """A dot per finished row (`at`, `value`, `label`) and a dashed line per named percentile.
-
-    At most MOST_MARKS dots: the newest; the caller says so beside the chart.
-    """
-    shown = frame.sort("at", descending=True).head(MOST_MARKS)
+    """A dot per finished row (`day`, `value`, `label`) and a dashed line per named percentile."""
+    shown = frame.head(MOST_MARKS)
     dots = {
         "type": "scatter",
         "mode": "markers",
-        "x": [_iso(at) for at in shown["at"]],
+        "x": [_iso(day) for day in shown["day"]],
         "y": _floats(shown["value"]),
         "text": shown["label"].to_list(),
         "marker": {"color": ACCENT, "size": 6, "opacity": 0.5, "line": {"width": 0}},
@@ -106,15 +103,15 @@ def finished_over_time(frame: pl.DataFrame, *, axis: str, lines: Mapping[str, fl
         _line(y0=at, y1=at, x0=0, x1=1, xref="paper", dash="dot" if name != "P50" else "dash")
         for name, at in drawn.items()
     ]
-    layout["annotations"] = [
-        _note(1, at, f"<b>{name}</b> {plain(at, 'days')} days", xref="paper", xanchor="right", yshift=9)
+    layout["annotations"] += [
+        _note(1, at, f"<b>{name}</b> {plain(at, 'days')} days", xref="paper", xanchor="right", bgcolor=BACKGROUND)
         for name, at in drawn.items()
     ]
     return {"data": [dots], "layout": layout}
 
 
 def open_against_past(frame: pl.DataFrame, limits: pl.DataFrame, *, axis: str) -> Figure:
-    """A mark per open row (`group`, `value`, `label`) against the P50 and P85 of finished ones (`label`, `value`, `p85`)."""
+    """A mark per open row (`group`, `value`, `label`) against P50 and P85 of finished ones (`label`, `value`, `p85`)."""
     past = {row["label"]: row for row in limits.to_dicts()}
     groups = list(dict.fromkeys(frame["group"].to_list()))[::-1]
     names = {group: _short(group) for group in groups}
@@ -126,16 +123,33 @@ def open_against_past(frame: pl.DataFrame, limits: pl.DataFrame, *, axis: str) -
         told = [f"{words} of finished gates: {plain(row[column], 'days')} days" for _, row in of]
         marks = _dots([row[column] for _, row in of], [name for name, _ in of], told)
         data.append({**marks, "marker": _marker(colour, "line-ns-open", 18), "name": f"{words} of finished"})
+    edge = _edge([row["p85"] for _, row in late], [row["value"] for row in shown])
     for words, colour, symbol, is_late in (
         ("open", ACCENT, "circle-open", False),
-        ("open, older than P85", WARN, "diamond", True),
+        ("past P85", WARN, "diamond", True),
     ):
-        mine = [row for row in shown if _is_older(row, past) == is_late]
+        mine = [row for row in shown if row["value"] <= edge and _is_older(row, past) == is_late]
         told = [f"{row['label']}<br>{plain(row['value'], 'days')} days, {words}" for row in mine]
         marks = _dots([row["value"] for row in mine], [names[row["group"]] for row in mine], told)
         data.append({**marks, "marker": _marker(colour, symbol, 8), "name": words})
     layout = _with_legend(_rows_layout([names[group] for group in groups], axis))
+    layout["xaxis"]["range"] = [0, edge * 1.04]
+    beyond: dict[str, list[str]] = {}
+    for row in shown:
+        if row["value"] > edge:
+            beyond.setdefault(names[row["group"]], []).append(plain(row["value"], "days"))
+    layout["annotations"] += [
+        _note(edge, name, f"<b>{', '.join(ages)}</b> ▸", xanchor="right", bgcolor=BACKGROUND)
+        | {"font": {"color": WARN, "size": _SMALL}}
+        for name, ages in beyond.items()
+    ]
     return {"data": data, "layout": layout}
+
+
+def _edge(limits: Sequence[float], values: Sequence[float]) -> float:
+    """Where the scale ends: a few very old rows are written at its edge, so that the others can be told apart."""
+    most = max(values, default=1.0)
+    return min(most, 3 * max(limits)) if limits else most
 
 
 def _is_older(row: Mapping[str, Any], past: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -164,7 +178,7 @@ def pairs(frame: pl.DataFrame, *, axis: str, unit: str, series: Sequence[tuple[s
 
 
 def amount_by_age(frame: pl.DataFrame, *, x: str, y: str, currency: str) -> Figure:
-    """A mark per row: `age_days` across, `amount` up, on a logarithmic scale; circles for gates, diamonds for the rest."""
+    """A mark per row: `age_days` across, `amount` up, logarithmic; a circle for a gate, a diamond for a change order."""
     shown = frame.head(MOST_MARKS).to_dicts()
     data = []
     for owed_for, words, colour, symbol in (
@@ -197,12 +211,10 @@ def bars(frame: pl.DataFrame, *, axis: str, unit: str, currency: str = "", warn:
     values = [_float(row["value"]) for row in rows]
     layout = _rows_layout(names, axis)
     layout["bargap"] = 0.4
-    layout["xaxis"].update(rangemode="tozero")
-    largest = max((abs(v) for v in values if v is not None), default=0.0)
-    if largest:
-        low = min(0.0, *(v or 0.0 for v in values))
-        high = max(0.0, *(v or 0.0 for v in values))
-        layout["xaxis"]["range"] = [low * 1.25, high * 1.25 or largest * 0.1]
+    low, high = min(0.0, *(v or 0.0 for v in values)), max(0.0, *(v or 0.0 for v in values))
+    if high > low:  # room for the words at a bar's end
+        room = 0.22 * (high - low)
+        layout["xaxis"]["range"] = [low - (room if low else 0), high + (room if high else 0)]
     bar = {
         "type": "bar",
         "orientation": "h",
@@ -235,39 +247,41 @@ def histogram(frame: pl.DataFrame, *, axis: str, counted: str, lines: Mapping[st
     layout["xaxis"].update(showgrid=False)
     drawn = {name: at for name, at in lines.items() if at is not None}
     layout["shapes"] = [_line(x0=at, x1=at, y0=0, y1=1, yref="paper", dash="dash") for at in drawn.values()]
-    layout["annotations"] = [
-        _note(at, 1, f"<b>{name}</b> {plain(at, 'days')} days", yref="paper", xanchor="left", xshift=4, yshift=-6)
-        for name, at in drawn.items()
-    ]
+    for step, (name, at) in enumerate(drawn.items()):
+        place = {"yref": "paper", "xanchor": "left", "xshift": 4, "yshift": -6 - 20 * step}
+        words = f"<b>{name}</b> {plain(at, 'days')} days"
+        layout["annotations"].append(_note(at, 1, words, bgcolor=BACKGROUND) | place)
     return {"data": data, "layout": layout}
 
 
 def gate_timeline(frame: pl.DataFrame, *, as_of: datetime) -> Figure:
-    """A row per gate: work from `started_at` to `approved_at`, hollow diamonds for baseline and plan, a full one for approval."""
+    """A row per gate: a bar from start to approval (to now while open), a hollow diamond for the baseline, a tick for
+    the plan in force, a full diamond for the approval. Waived and cancelled gates have no bar.
+    """
     rows = frame.to_dicts()[::-1]
-    names = [_short(row["gate_label"]) for row in rows]
+    names = [f"{row['sequence'] or ''} {_short(row['gate_label'])}" for row in rows]
     bars_: dict[str, list[Any]] = {"x": [], "y": []}
     for name, row in zip(names, rows, strict=True):
-        if row["started_at"] is not None:
-            bars_["x"] += [_iso(row["started_at"]), _iso(row["approved_at"] or as_of), None]
+        end = row["approved_at"] or (as_of if row["status"] in OPEN else None)
+        if row["started_at"] is not None and end is not None:
+            bars_["x"] += [_iso(row["started_at"]), _iso(end), None]
             bars_["y"] += [name, name, None]
-    data = [
-        {**bars_, "type": "scatter", "mode": "lines", "line": {"color": SOFT, "width": 9}, "hoverinfo": "skip",
-         "name": "started to approved, or to now", "showlegend": True},
-    ]  # fmt: skip
+    line = {"color": SOFT, "width": 9}
+    data = [{**bars_, "type": "scatter", "mode": "lines", "line": line, "hoverinfo": "skip", "name": "in progress"}]
     for column, words, symbol, colour, size in (
-        ("baseline_on", "baseline", "diamond-open", MUTED, 11),
+        ("baseline_on", "baseline", "diamond-open", MUTED, 10),
         ("due_on", "plan in force", "line-ns-open", INK, 14),
-        ("approved_at", "approved", "diamond", ACCENT, 11),
+        ("approved_at", "approved", "diamond", ACCENT, 10),
     ):
         mine = [(name, row) for name, row in zip(names, rows, strict=True) if row[column] is not None]
         told = [f"{row['gate_label']}<br>{words} {row[column]:%-d %b %Y}" for _, row in mine]
         marks = _dots([_iso(row[column]) for _, row in mine], [name for name, _ in mine], told)
         data.append({**marks, "marker": _marker(colour, symbol, size), "name": words})
     layout = _with_legend(_rows_layout(names, ""))
-    layout["xaxis"].update(type="date")
-    layout["shapes"] = [_line(x0=_iso(as_of), x1=_iso(as_of), y0=0, y1=1, yref="paper", dash="dot")]
-    layout["annotations"] = [_note(_iso(as_of), 1, "as of", yref="paper", yshift=8, size=11)]
+    layout["xaxis"].update(type="date", nticks=5, tickangle=0)
+    if any(row["status"] in OPEN for row in rows):
+        layout["shapes"].append(_line(x0=_iso(as_of), x1=_iso(as_of), y0=0, y1=1, yref="paper", dash="dot"))
+        layout["annotations"].append(_note(_iso(as_of), 0, "as of", yref="paper", yanchor="bottom", bgcolor=BACKGROUND))
     return {"data": data, "layout": layout}
 
 
@@ -278,18 +292,35 @@ _LEGEND: dict[str, Any] = {
 
 
 def _layout(*, height: int, x: str = "", y: str = "") -> Figure:
-    return {
+    """The chart template. The upright axis has its title on top, written level, where it can be read."""
+    axis = {"automargin": True, "zeroline": False, "fixedrange": True, "tickfont": {"color": QUIET, "size": _SMALL}}
+    across = {"title": {"text": x, "standoff": 8, "font": {"color": QUIET, "size": _SMALL}}} if x else {}
+    layout: Figure = {
         "template": {},
         "height": height,
-        "margin": {"l": 8, "r": 12, "t": 14, "b": 8},
+        "margin": {"l": 4, "r": 12, "t": 30 if y else 8, "b": 4},
+        "font": {"color": INK, "size": _SMALL},
         "showlegend": False,
         "hovermode": "closest",
         "dragmode": False,
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "xaxis": {"title": {"text": x, "standoff": 8}, "automargin": True, "zeroline": False, "fixedrange": True},
-        "yaxis": {"title": {"text": y, "standoff": 8}, "automargin": True, "zeroline": False, "fixedrange": True},
+        "xaxis": {**axis, **across},
+        "yaxis": {**axis},
+        "annotations": [],
+        "shapes": [],
     }
+    if y:
+        place: dict[str, Any] = {
+            "xref": "paper",
+            "yref": "paper",
+            "xanchor": "left",
+            "yanchor": "bottom",
+            "xshift": -4,
+            "yshift": 6,
+        }
+        layout["annotations"].append(_note(0, 1, y, **place) | {"font": {"color": QUIET, "size": _SMALL}})
+    return layout
 
 
 def _rows_layout(names: Sequence[str], axis: str) -> Figure:
@@ -315,7 +346,7 @@ def _marker(colour: str, symbol: str, size: int) -> dict[str, Any]:
 
 def _with_legend(layout: Figure) -> Figure:
     layout.update(showlegend=True, legend=_LEGEND)
-    layout["margin"]["t"] = 40
+    layout["margin"]["t"] += 30
     layout["height"] += 30
     return layout
 

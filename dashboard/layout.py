@@ -5,8 +5,7 @@ Nothing here reads a snapshot or reckons. Text from records is escaped on its wa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from html import escape
@@ -16,6 +15,7 @@ from urllib.parse import urlencode
 
 import polars as pl
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import export, filters
 from dashboard.data import Reading, Store, catalogue, mart_columns
@@ -27,6 +27,7 @@ from models.measure import Measure
 HERE = Path(__file__).resolve().parent
 CUSTOM = "custom"
 KEPT_FIGURES = 300
+TALLEST = 423  # px, eleven rows and a half: the half says that there are more
 _CHART = {"displayModeBar": False, "responsive": True, "scrollZoom": False, "showTips": False}
 _ALL = {"firm": "All firms", "client": "All clients", "playbook": "All playbooks", "manager": "All managers"}
 
@@ -53,10 +54,11 @@ def head(reading: Reading, title: str, lead: str) -> None:
 
 def _freshness(reading: Reading) -> str:
     store = reading.store
+    health = f'<a href="data-health{link_query(reading.filters)}" target="_self">data health</a>'
     parts = [
         f"<span><b>As of {instant(store.as_of)}</b></span>",
         *(_source(row) for row in sources(store).to_dicts()),
-        f'<span>{set_aside(store)} · <a href="data-health{link_query(reading.filters)}" target="_self">data health</a></span>',
+        f"<span>{set_aside(store)} · {health}</span>",
     ]
     chosen = _chosen(reading)
     return f'<div class="mp-fresh">{"".join(parts)}</div><p class="mp-caption" style="margin-top:.5rem">{chosen}</p>'
@@ -76,10 +78,12 @@ def set_aside(store: Store) -> str:
 
 
 def _source(row: Mapping[str, Any]) -> str:
-    name = escape(row["firm"] or row["source"])
+    name, at = escape(row["firm"] or row["source"]), instant(row["pulled_at"]).removesuffix(" UTC")
+    more = f"{plural(row['row_count'] or 0, 'record')}, the newest of {instant(row['newest_recorded_at'])}"
     if row["outcome"] == "ok":
-        return f'<span class="mp-ok">{name}, pulled {instant(row["pulled_at"])}</span>'
-    return f'<span class="mp-warn">{name}: pull failed {instant(row["pulled_at"])}, older records stand</span>'
+        return f'<span class="mp-ok" title="{more}">{name}, pulled {at}</span>'
+    why = escape(row["message"] or "")
+    return f'<span class="mp-warn" title="{why}">{name}: pull failed {at}, older records stand</span>'
 
 
 def _chosen(reading: Reading) -> str:
@@ -205,12 +209,12 @@ def _tile(reading: Reading, one: Tile) -> str:
     if value is None:
         number = f'<div class="mp-value mp-absent">{escape(one.answer["note"] or "no rows")}</div>'
     else:
-        unit = shown_unit(about.unit, currency)
+        unit = one.counted if about.unit == "count" else shown_unit(about.unit, currency)
         number = f'<div class="mp-value">{plain(value, about.unit)}<small>{escape(unit)}</small></div>'
     return (
         f'<section class="mp-tile" data-measure="{about.id}" data-value="{"" if value is None else value}">'
         f"<h3>{escape(one.label or about.label)}</h3>{number}"
-        f'<div class="mp-basis">{escape(basis(one.answer, one.counted, about.unit))}</div>'
+        f'<p class="mp-basis">{escape(basis(one.answer, one.counted, about.unit))}</p>'
         f"{definition(reading, one.measure)}</section>"
     )
 
@@ -222,10 +226,17 @@ def basis(answer: Mapping[str, Any], counted: str, unit: str) -> str:
         parts.append(f"P85 {plain(answer['p85'], unit)}")
     if answer.get("low") is not None and answer.get("high") is not None:
         parts.append(f"95 % interval {plain(answer['low'], unit)}–{plain(answer['high'], unit)}")
-    parts.append(f"n = {answer['n']:,} {counted}")
+    if unit != "count":
+        parts.append(f"n = {answer['n']:,} {counted}")
     if answer.get("open_n"):
         parts.append(f"{answer['open_n']:,} open")
     return " · ".join(parts)
+
+
+def column_definition(mart: str, column: str) -> str:
+    """What a mart's column means, in its header's words, folded away."""
+    about = escape(mart_columns(mart)[column])
+    return f'<details class="mp-def"><summary>Definition</summary><p>{about} <b>{mart}.{column}</b></p></details>'
 
 
 def definition(reading: Reading, measure: str) -> str:
@@ -243,26 +254,21 @@ def definition(reading: Reading, measure: str) -> str:
 # ---------------------------------------------------------------- charts and ledgers
 
 
-def section(title: str, caption: str = "", reading: Reading | None = None, measure: str = "") -> None:
-    """A heading with its caption (units, n) and, for a measure, its definition."""
-    st.subheader(title, anchor=False)
-    words = f'<p class="mp-caption">{caption}</p>' if caption else ""
-    told = definition(reading, measure) if reading and measure else ""
-    if words or told:
-        html(words + told)
+def section(title: str, words: str = "", *defined: str) -> DeltaGenerator:
+    """A heading, its caption (units, n) and definitions made below. Returns the place at its right for tools."""
+    row = st.container(horizontal=True, vertical_alignment="bottom", gap="small", wrap=False)
+    told = (f'<p class="mp-caption">{escape(words)}</p>' if words else "") + "".join(defined)
+    row.html(f'<div class="mp mp-section"><h3>{escape(title)}</h3>{told}</div>')
+    return row
+
+
+def part(title: str) -> None:
+    """A heading over several sections."""
+    html(f'<div class="mp-part"><h2>{escape(title)}</h2></div>')
 
 
 def caption(words: str) -> None:
     html(f'<p class="mp-caption">{escape(words)}</p>')
-
-
-@contextmanager
-def titled(title: str, reading: Reading, measure: str) -> Iterator[None]:
-    """A measure's heading with a control of the page's own at its right."""
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.subheader(title, anchor=False, width="content")
-        yield
-    html(definition(reading, measure))
 
 
 def chart(
@@ -273,9 +279,9 @@ def chart(
     *,
     alt: str,
     about: object = (),
-    data: bool = True,
+    at: DeltaGenerator | None = None,
 ) -> None:
-    """A figure and, one click away, its data (unless a ledger beside it shows the same).
+    """A figure and, one click away in the heading's row `at`, its data (none where a ledger below shows the same).
 
     The figure is kept by (snapshot, key, filters, about): `about` holds whatever else it depends on.
     """
@@ -284,10 +290,9 @@ def chart(
         return
     figure = _figure(reading.store.id, reading.store.firms, key, repr((reading.filters, about)), _Drawing(frame, draw))
     st.plotly_chart(figure, config=_CHART, key=f"chart_{key}", alt=alt)
-    if not data:
-        return
-    with st.popover("Data", type="tertiary", key=f"data_{key}"):
-        ledger(reading, frame, key=f"table_{key}")
+    if at is not None:
+        with at.popover("Data", type="tertiary", key=f"data_{key}", help="The figure's numbers as a table"):
+            ledger(reading, frame, key=f"table_{key}", at=st.container())
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,23 +313,24 @@ def ledger(
     key: str,
     mart: str = "",
     names: Mapping[str, str] | None = None,
-    height: int | None = None,
+    at: DeltaGenerator,
 ) -> None:
-    """Rows as a table with units in the headings, the mart's own words as help, a link to each project, and CSV."""
+    """Rows as a table with units in the headings, the mart's own words as help, a link to each project; CSV in `at`."""
     shown = _with_links(reading, frame)
     columns = {column: _column(reading, column, frame, mart, names or {}) for column in shown.columns}
-    columns |= {"open": st.column_config.LinkColumn("Project page", display_text="open", width="small")}
+    columns |= {"open": st.column_config.LinkColumn("Project", display_text="Open", width="small")}
     columns |= {"source_url": st.column_config.LinkColumn("Source", display_text="record", width="small")}
     hidden = ("project_id", "client_id", "gate_id")
     st.dataframe(
         shown.to_arrow(),
-        column_order=[c for c in shown.columns if c not in hidden],
+        column_order=sorted((c for c in shown.columns if c not in hidden), key=lambda c: c != "open"),
         column_config=columns,
         hide_index=True,
         key=key,
-        height=height or min(38 * (frame.height + 1) + 2, 420),
+        height=min(35 * (frame.height + 1) + 3, TALLEST),
+        placeholder=ABSENT,
     )
-    st.download_button(
+    at.download_button(
         "CSV", lambda: export.csv(frame), file_name=f"milepost-{key}.csv", mime="text/csv", key=f"csv_{key}",
         on_click="ignore", type="tertiary", help="These rows as a file, with the columns' own names.",
     )  # fmt: skip
@@ -348,16 +354,16 @@ def _column(reading: Reading, column: str, frame: pl.DataFrame, mart: str, names
         return st.column_config.DateColumn(label, help=about, format="YYYY-MM-DD")
     if dtype is not None and dtype.is_numeric():
         is_days = column.endswith("_days") or column in ("value", "p85", "low", "high")
-        return st.column_config.NumberColumn(
-            label,
-            help=about,
-            format="%.1f" if is_days else "localized" if not column.endswith("_amount") else "accounting",
-        )
+        is_money = column.endswith(("_amount", "_amount_local")) or column == "amount"
+        form = "%.1f" if is_days else "accounting" if is_money else "localized"
+        return st.column_config.NumberColumn(label, help=about, format=form)
     return st.column_config.Column(label, help=about)
 
 
-_SPOKEN = {"value": "Value", "p85": "P85", "n": "n", "note": "Note", "open_n": "Open", "low": "95 % from", "high": "95 % to",
-           "gate_label": "Gate", "day": "From", "label": "Label"}  # fmt: skip
+_SPOKEN = {
+    "value": "Value", "p85": "P85", "n": "n", "note": "Note", "open_n": "Open", "low": "95 % from",
+    "high": "95 % to", "gate_label": "Gate", "day": "Day", "label": "Label",
+}  # fmt: skip
 
 
 def _spoken(column: str, currency: str) -> str:
@@ -381,7 +387,8 @@ def project_list(reading: Reading, rows: Sequence[tuple[str, str, str, str, str]
         return
     items = "".join(
         f'<a href="{escape(project_link(reading, project_id))}" target="_self">'
-        f'<span class="mp-what" title="{escape(what)}">{escape(what)}</span><span class="mp-sum">{escape(amount)}</span>'
+        f'<span class="mp-what" title="{escape(what)}">{escape(what)}</span>'
+        f'<span class="mp-sum">{escape(amount)}</span>'
         f'<span class="mp-where" title="{escape(where)}">{escape(where)}</span>'
         f'<span class="mp-since">{escape(since)}</span></a>'
         for project_id, what, where, amount, since in rows
@@ -408,12 +415,18 @@ def source_link(words: str, url: str) -> None:
 def definitions(measures: Iterable[Measure]) -> None:
     """Every measure with its sentence, unit, table and smallest n."""
     items = "".join(
-        f"<div><dt><b>{m.id}</b> {escape(m.label)}</dt><dd>{escape(m.definition)} "
-        f'<span class="mp-quiet">{escape(m.unit)} · from {m.mart}'
-        f"{f', by {m.period}' if m.period else ', as it stands'}{f' · needs n ≥ {m.min_n}' if m.min_n > 1 else ''}</span></dd></div>"
+        f"<div><dt><b>{m.id}</b> {escape(m.label)}</dt>"
+        f'<dd>{escape(m.definition)} <span class="mp-quiet">{escape(_terms(m))}</span></dd></div>'
         for m in measures
     )
     html(f'<dl class="mp-glossary">{items}</dl>')
+
+
+def _terms(measure: Measure) -> str:
+    """ "days · from gates, by approved_at · needs n ≥ 6" """
+    when = f"by {measure.period}" if measure.period else "as it stands"
+    least = f" · needs n ≥ {measure.min_n}" if measure.min_n > 1 else ""
+    return f"{measure.unit} · from {measure.mart}, {when}{least}"
 
 
 def facts(pairs: Sequence[tuple[str, str]]) -> None:
@@ -424,31 +437,39 @@ def facts(pairs: Sequence[tuple[str, str]]) -> None:
     )
 
 
-def grid(frame: pl.DataFrame, *, row: str, column: str, order: Sequence[str], unit: str) -> None:
-    """Answers by two dimensions: value and n in each cell, shaded; "too few" where n does not carry a value."""
+def grid(frame: pl.DataFrame, single: pl.DataFrame, *, row: str, column: str, order: Sequence[str], unit: str) -> None:
+    """Answers by two dimensions: value and n in each cell, shaded. Where n carries no value, the `single` rows' own.
+
+    `frame`: row, column, value, n. `single`: row, column, value, a row each. `order`: the columns' order.
+    """
     present = set(frame[column].to_list())
     columns = [name for name in order if name in present]
     cells = {(r[row], r[column]): r for r in frame.to_dicts()}
+    own: dict[tuple[str, str], list[float]] = {}
+    for r in single.to_dicts():
+        own.setdefault((r[row], r[column]), []).append(r["value"])
     most = max((r["value"] for r in cells.values() if r["value"] is not None), default=0) or 1
     top = "".join(f'<th scope="col">{escape(str(c))}</th>' for c in columns)
     body = "".join(
         f'<tr><th scope="row" title="{escape(str(name))}">{escape(str(name))}</th>'
-        + "".join(_cell(cells.get((name, c)), unit, most) for c in columns)
+        + "".join(_cell(cells.get((name, c)), own.get((name, c), []), unit, most) for c in columns)
         + "</tr>"
         for name in sorted({r for r, _ in cells})
     )
-    html(
-        f'<div class="mp-grid" tabindex="0"><table><thead><tr><th></th>{top}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
+    table = f"<table><thead><tr><td></td>{top}</tr></thead><tbody>{body}</tbody></table>"
+    html(f'<div class="mp-grid" tabindex="0" role="region" aria-label="{row} by {column}">{table}</div>')
 
 
-def _cell(answer: Mapping[str, Any] | None, unit: str, most: float) -> str:
+def _cell(answer: Mapping[str, Any] | None, own: Sequence[float], unit: str, most: float) -> str:
     if answer is None or not answer["n"]:
         return f'<td class="mp-few">{ABSENT}</td>'
     if answer["value"] is None:
-        return f'<td class="mp-few">too few<small>n = {answer["n"]}</small></td>'
+        values = ", ".join(plain(value, unit) for value in own)
+        return f'<td class="mp-few">{values} <small>n = {answer["n"]}</small></td>'
     heat = max(0.0, answer["value"]) / most
-    return f'<td style="--heat:{heat:.2f}">{plain(answer["value"], unit)}<small>n = {answer["n"]:,}</small></td>'
+    return (
+        f'<td style="--heat:{heat:.2f}"><b>{plain(answer["value"], unit)}</b> <small>n = {answer["n"]:,}</small></td>'
+    )
 
 
 # ---------------------------------------------------------------- nothing to show

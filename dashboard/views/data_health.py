@@ -1,4 +1,4 @@
-"""Data health: how fresh each source is, what was set aside and why, what contradicts itself, and what every measure means."""
+"""Data health: how fresh each source is, what was set aside and why, what contradicts itself, what measures mean."""
 
 from __future__ import annotations
 
@@ -8,10 +8,24 @@ import streamlit as st
 from dashboard import layout
 from dashboard.data import Reading, catalogue
 
+REJECTS = ["reason", "entity", "source", "source_key", "detail", "recorded_at", "source_url"]
+VIOLATIONS = [
+    "project_id",
+    "chronology_note",
+    "gate_label",
+    "client",
+    "project",
+    "firm",
+    "status",
+    "history_quality",
+    "source_url",
+]
+EFFECT = {"warn": "warns", "fail": "blocks publishing"}
+
 
 def page(reading: Reading) -> None:
     layout.head(
-        reading, "Data health", "How fresh every source is, what was set aside and why, and what each measure means."
+        reading, "Data health", "How fresh each source is, what was set aside and why, and what each measure means."
     )
     _sources(reading)
     _rejects(reading)
@@ -21,93 +35,64 @@ def page(reading: Reading) -> None:
         _history(reading)
     with right:
         _checks(reading)
-    _measures()
+    layout.section("What every measure means", "The catalogue that the pages and milepost measure answer from")
+    layout.definitions(catalogue().values())
 
 
 def _sources(reading: Reading) -> None:
-    layout.section("Sources", "The latest pull of each")
+    row = layout.section("Sources", "The latest pull of each")
     frame = layout.sources(reading.store)
     if frame.is_empty():
-        layout.empty(
-            "No source has been pulled.",
-            "Name one in <code>milepost.toml</code> and run <code>milepost refresh</code>.",
-        )
+        cure = "Name one in <code>milepost.toml</code> and run <code>milepost refresh</code>."
+        layout.empty("No source has been pulled.", cure)
         return
-    layout.ledger(
-        reading, frame, key="sources", mart="source_pulls", names={"newest_recorded_at": "Newest record (UTC)"}
-    )
+    names = {"newest_recorded_at": "Newest record (UTC)", "row_count": "Records"}
+    layout.ledger(reading, frame, key="sources", mart="source_pulls", names=names, at=row)
 
 
 def _rejects(reading: Reading) -> None:
-    frame = reading.store.table(
-        "rejects",
-        ["reason", "entity", "source", "source_key", "detail", "recorded_at", "source_url"],
-        order=("reason", "entity", "source_key"),
-    )
-    layout.section("Set aside", f"{frame.height:,} records received that stand in no other table, whatever the filters")
+    frame = reading.store.table("rejects", REJECTS, order=("reason", "entity", "source_key"))
+    by_reason = frame["reason"].value_counts(sort=True).rows()
+    words = " · ".join(f"{n:,} {reason}" for reason, n in by_reason) or "none"
+    row = layout.section("Set aside", f"Records received that stand in no other table, whatever the filters: {words}")
     if frame.is_empty():
         layout.empty("Nothing was set aside.", "Every record received stands in a table.")
         return
-    layout.counts(frame["reason"].value_counts(sort=True).rows())
-    layout.ledger(reading, frame, key="rejects", mart="rejects")
+    layout.ledger(reading, frame, key="rejects", mart="rejects", at=row)
 
 
 def _violations(reading: Reading) -> None:
-    columns = [
-        "project_id",
-        "firm",
-        "client",
-        "project",
-        "gate_label",
-        "chronology_note",
-        "status",
-        "history_quality",
-        "source_url",
-    ]
-    frame = reading.table("gates", columns, ("has_chronology_violation", "=", True), order=("client", "project"))
-    layout.section(
-        "Out of order in time",
-        f"{frame.height:,} gates under the filters whose events contradict each other; no duration counts them",
-    )
+    frame = reading.table("gates", VIOLATIONS, ("has_chronology_violation", "=", True), order=("client", "project"))
+    words = f"Gates under the filters whose events contradict each other, n = {frame.height:,}; no duration counts them"
+    row = layout.section("Out of order in time", words)
     if frame.is_empty():
         layout.empty("No gate's events contradict each other.", "There is nothing to mend.")
         return
-    layout.ledger(reading, frame, key="violations", mart="gates", names={"chronology_note": "What is wrong"})
+    layout.ledger(reading, frame, key="violations", mart="gates", names={"chronology_note": "What is wrong"}, at=row)
 
 
 def _history(reading: Reading) -> None:
-    layout.section(
-        "History kept by the tools",
-        "Gates under the filters: log is complete, timestamps know only ends, snapshot only what was seen",
-    )
     gates = reading.table("gates", ["firm", "history_quality"])
+    words = "Gates under the filters: a log is complete, timestamps know only ends, a snapshot only what was seen"
+    row = layout.section("History kept by the tools", words)
     if gates.is_empty():
         layout.nothing(reading)
         return
     frame = gates.group_by("firm", "history_quality").len("gates").sort("firm", "history_quality")
-    layout.ledger(reading, frame, key="history", names={"history_quality": "History"})
+    layout.ledger(reading, frame, key="history", names={"history_quality": "History"}, at=row)
 
 
 def _checks(reading: Reading) -> None:
     findings = reading.store.checks()
     broken = [finding for finding in findings if not finding.passed]
-    layout.section(
-        "Checks", f"{len(findings):,} conditions from the tables' headers; {len(broken):,} have rows that break them"
-    )
+    words = f"{len(findings):,} conditions from the tables' headers, {len(broken):,} of them broken by some rows"
+    row = layout.section("Checks", words)
     if not broken:
         layout.empty("Every check passed.", "A blocking check that fails keeps a new snapshot from being published.")
         return
     frame = pl.DataFrame(
-        [
-            (f.table.removeprefix("marts."), f.check, {"warn": "warns", "fail": "blocks"}[f.severity], f.count)
-            for f in broken
-        ],
-        schema={"table": pl.String, "condition": pl.String, "effect": pl.String, "rows": pl.Int64},
+        [(f.count, f.table.removeprefix("marts."), f.check, EFFECT[f.severity]) for f in broken],
+        schema=["rows", "table", "condition", "effect"],
         orient="row",
     )
-    layout.ledger(reading, frame, key="checks")
-
-
-def _measures() -> None:
-    layout.section("What every measure means", "The catalogue the pages and `milepost measure` answer from")
-    layout.definitions(catalogue().values())
+    layout.ledger(reading, frame, key="checks", at=row)

@@ -23,14 +23,14 @@ def page(reading: Reading) -> None:
         [
             layout.tile(reading, "F10", "gates", "Gates approved"),
             layout.tile(reading, "F1", "gates"),
-            layout.tile(reading, "F8", "gates"),
+            layout.tile(reading, "F8", "gates", "First-pass rate"),
             layout.tile(reading, "B1", "allocations"),
             layout.tile(reading, "B10", "gates and change orders"),
             layout.tile(reading, "C2", "projects"),
         ],
     )
     _throughput(reading)
-    st.header("Needs attention", anchor=False)
+    layout.part("Needs attention")
     owed, waiting, exposed = st.columns(3, gap="large")
     with owed:
         _owed(reading)
@@ -41,10 +41,14 @@ def page(reading: Reading) -> None:
 
 
 def _throughput(reading: Reading) -> None:
-    with layout.titled("Throughput", reading, "F10"):
-        bucket = st.segmented_control(
-            "Per", BUCKETS, default="week", key="bucket", required=True, label_visibility="collapsed"
-        )
+    row = layout.section(
+        "Throughput",
+        "Gates finally approved. Empty weeks and months are kept; the pale bar is not over yet",
+        layout.definition(reading, "F10"),
+    )
+    bucket = row.segmented_control(
+        "Per", BUCKETS, default="week", key="bucket", required=True, label_visibility="collapsed"
+    )
     found = reading.series("F10", bucket)
     frame = found.select(pl.col("period").alias("day"), "value", "n")
     last = reading.as_of.date()
@@ -57,11 +61,12 @@ def _throughput(reading: Reading) -> None:
         ),
         alt=f"Bars: gates finally approved in each {bucket}",
         about=bucket,
+        at=row,
     )
 
 
 def _owed(reading: Reading) -> None:
-    layout.section("Approved, not billed", "Gates, by amount × days since approval", reading, "B10")
+    layout.section("Approved, not billed", "Gates, by amount × days since approval", layout.definition(reading, "B10"))
     rows = reading.table(
         "gates",
         ["project_id", "project", "client", "gate_label", "unbilled_amount", "unbilled_days"],
@@ -80,7 +85,11 @@ def _owed(reading: Reading) -> None:
 
 
 def _waiting(reading: Reading) -> None:
-    layout.section("Waiting on the client", "Gates awaiting the client's decision, longest first")
+    layout.section(
+        "Waiting on the client",
+        "Gates awaiting the client's decision, longest first",
+        layout.column_definition("gates", "waiting_days"),
+    )
     rows = reading.table(
         "gates",
         ["project_id", "project", "client", "gate_label", "waiting_days", "bills_amount"],
@@ -102,13 +111,17 @@ def _waiting(reading: Reading) -> None:
 
 
 def _exposed(reading: Reading) -> None:
-    layout.section("Work after scope lock", "With no approved change order, by value", reading, "C5")
+    layout.section(
+        "Work after scope lock",
+        "With no approved change order, by value; days exposed",
+        layout.definition(reading, "C5"),
+    )
     rows = reading.rows("C5").sort("amount", descending=True, nulls_last=True)
     layout.project_list(
         reading,
         [
             (r["project_id"], r["description"] or "not described", f"{r['client']} · {r['project']}",
-             layout.money(r["amount"], reading), f"{plain(r['exposed_days'], 'days')} days exposed")
+             layout.money(r["amount"], reading), f"{plain(r['exposed_days'], 'days')} days")
             for r in rows.head(LISTED).to_dicts()
         ],
         f"of {rows.height:,} pieces of work",

@@ -11,22 +11,58 @@ from dashboard import figures, layout
 from dashboard.data import Reading
 from dashboard.numbers import ABSENT, day, plain
 
-GATES = ["gate_id", "sequence", "gate_label", "status", "owner_team", "started_at", "submitted_at", "approved_at", "baseline_on",
-         "due_on", "cycle_days", "age_days", "work_days", "client_wait_days", "rework_count", "bills_amount", "unbilled_amount",
-         "history_quality", "source_url"]  # fmt: skip
-RECORDS = {
-    "Events": ("gate_events", ["occurred_at", "gate_name", "type", "attempt", "actor", "actor_side", "origin"], ("-occurred_at",)),
-    "Plans": ("gate_plans", ["recorded_at", "gate_label", "version", "due_on", "moved_days", "is_baseline", "reason"], ("-recorded_at",)),
-    "Invoices": ("invoices", ["number", "kind", "status", "issued_at", "due_on", "total_amount_local", "currency", "total_amount",
-                              "paid_amount", "open_amount", "aging_bucket", "source_url"], ("-issued_at",)),
-    "Change orders": ("change_orders", ["number", "title", "reason", "status", "requested_at", "decided_at", "requested_amount",
-                                        "approved_amount", "unbilled_amount", "source_url"], ("-requested_at",)),
-    "Documents": ("gate_documents", ["gate_label", "type", "is_required", "is_ready", "received_at", "accepted_at", "expires_on",
-                                     "late_days", "document_url"], ("gate_label", "type")),
-    "Hand-offs": ("handoffs", ["gate_label", "from_team", "to_team", "approved_at", "notified_at", "accepted_at", "started_at",
-                               "latency_days", "is_open"], ("-approved_at",)),
-    "Extra work": ("extra_work", ["done_at", "gate_label", "description", "hours", "amount", "is_after_scope_lock", "is_covered",
-                                  "exposed_days", "source_url"], ("-done_at",)),
+GATES = [
+    "gate_id", "sequence", "gate_label", "status", "owner_team", "started_at", "submitted_at", "approved_at",
+    "baseline_on", "due_on", "cycle_days", "age_days", "work_days", "client_wait_days", "rework_count",
+    "bills_amount", "unbilled_amount", "history_quality", "source_url",
+]  # fmt: skip
+FACTS = [
+    "project_id", "project", "client", "firm", "playbook", "manager", "status", "timezone", "signed_at", "kickoff_at",
+    "closed_at", "currency", "contract_amount_local", "contract_amount", "scope_locked_at", "gate_count",
+    "approved_gate_count", "required_gate_count", "approved_change_amount", "pending_change_amount",
+    "extra_work_amount", "invoiced_amount", "paid_amount", "source_url",
+]  # fmt: skip
+RECORDS = {  # title → mart, columns, order
+    "Events": (
+        "gate_events",
+        ["occurred_at", "gate_name", "type", "attempt", "actor", "actor_side", "origin"],
+        ["-occurred_at"],
+    ),
+    "Plans": (
+        "gate_plans",
+        ["recorded_at", "gate_label", "version", "due_on", "moved_days", "is_baseline", "reason"],
+        ["-recorded_at"],
+    ),
+    "Invoices": (
+        "invoices",
+        ["number", "kind", "status", "issued_at", "due_on", "total_amount_local", "currency", "total_amount",
+         "paid_amount", "open_amount", "aging_bucket", "source_url"],
+        ["-issued_at"],
+    ),
+    "Change orders": (
+        "change_orders",
+        ["number", "title", "reason", "status", "requested_at", "decided_at", "requested_amount", "approved_amount",
+         "unbilled_amount", "source_url"],
+        ["-requested_at"],
+    ),
+    "Documents": (
+        "gate_documents",
+        ["gate_label", "type", "is_required", "is_ready", "received_at", "accepted_at", "expires_on", "late_days",
+         "source_url"],
+        ["gate_label", "type"],
+    ),
+    "Hand-offs": (
+        "handoffs",
+        ["gate_label", "from_team", "to_team", "approved_at", "notified_at", "accepted_at", "started_at",
+         "latency_days", "is_open"],
+        ["-approved_at"],
+    ),
+    "Extra work": (
+        "extra_work",
+        ["done_at", "gate_label", "description", "hours", "amount", "is_after_scope_lock", "is_covered",
+         "exposed_days", "source_url"],
+        ["-done_at"],
+    ),
 }  # fmt: skip
 
 
@@ -41,7 +77,7 @@ def page(reading: Reading) -> None:
         layout.nothing(reading)
         return
     fact = reading.of_project("projects", FACTS, chosen).row(0, named=True)
-    st.header(fact["project"], anchor=False)
+    layout.part(fact["project"])
     _facts(reading, fact)
     _timeline(reading, chosen)
     _records(reading, chosen)
@@ -70,12 +106,6 @@ def _choose(reading: Reading) -> str | None:
     return str(chosen)
 
 
-FACTS = ["project_id", "project", "client", "firm", "playbook", "manager", "status", "timezone", "signed_at", "kickoff_at",
-         "closed_at", "currency", "contract_amount_local", "contract_amount", "scope_locked_at", "gate_count",
-         "approved_gate_count", "required_gate_count", "approved_change_amount", "pending_change_amount", "extra_work_amount",
-         "invoiced_amount", "paid_amount", "source_url"]  # fmt: skip
-
-
 def _facts(reading: Reading, fact: dict[str, Any]) -> None:
     contract = layout.money(fact["contract_amount"], reading)
     if fact["currency"] != reading.store.currency and fact["contract_amount_local"] is not None:
@@ -98,10 +128,12 @@ def _facts(reading: Reading, fact: dict[str, Any]) -> None:
 
 
 def _timeline(reading: Reading, project_id: str) -> None:
-    layout.section(
-        "Gates", "Plan against what happened; days in UTC. A hollow diamond is the baseline, a tick the plan in force"
-    )
+    words = "Plan against what happened. Hollow diamond: baseline. Tick: plan in force. Days in UTC"
+    row = layout.section("Gates", words)
     gates = reading.of_project("gates", GATES, project_id, order=("sequence", "gate_label"))
+    if gates.is_empty():
+        layout.empty("This project has no gates on record.", "They appear here once its source sends them.")
+        return
     layout.chart(
         reading,
         "timeline",
@@ -109,9 +141,8 @@ def _timeline(reading: Reading, project_id: str) -> None:
         lambda f: figures.gate_timeline(f, as_of=reading.as_of),
         alt="Each gate's start, baseline date, plan in force and approval on a time line",
         about=project_id,
-        data=False,
     )
-    layout.ledger(reading, gates.drop("gate_id"), key="gates", mart="gates", names={"sequence": "No."})
+    layout.ledger(reading, gates, key="gates", mart="gates", names={"sequence": "No."}, at=row)
 
 
 def _records(reading: Reading, project_id: str) -> None:
@@ -123,7 +154,8 @@ def _records(reading: Reading, project_id: str) -> None:
         with tab:
             if frame.is_empty():
                 layout.empty(
-                    f"This project has no {name.lower()} on record.", "They appear here once its source sends them."
+                    f"This project has no {name.lower()} on record.", "They appear once its source sends them."
                 )
-            else:
-                layout.ledger(reading, frame, key=name.lower().replace(" ", "_"), mart=RECORDS[name][0])
+                continue
+            key = name.lower().replace(" ", "_")
+            layout.ledger(reading, frame, key=key, mart=RECORDS[name][0], at=st.container())
