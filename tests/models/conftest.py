@@ -10,8 +10,9 @@ import duckdb
 import polars as pl
 import pytest
 
-from models import build, catalog
-from models.build import Moment, StagedSource
+from models import admission, build, catalog
+from models.admission import StagedSource
+from models.build import Moment
 
 Rows = Sequence[Mapping[str, Any]]
 World = Callable[..., duckdb.DuckDBPyConnection]
@@ -94,7 +95,9 @@ def receive(con: duckdb.DuckDBPyConnection, source: str, records: Mapping[str, R
 def make_all(con: duckdb.DuckDBPyConnection, sources: Sequence[StagedSource], as_of: str) -> list[build.Finding]:
     at = Moment(as_of=datetime.fromisoformat(as_of))
     findings = [
-        finding for entity in catalog.contract().entities.values() for finding in build.stage(con, entity, sources, at)
+        finding
+        for entity in catalog.contract().entities.values()
+        for finding in admission.stage(con, entity, sources, at)
     ]
     for model in catalog.marts().values():
         build.build(con, model, at)
