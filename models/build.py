@@ -1,16 +1,15 @@
-"""Makes the tables: mapped records become `staging.<entity>`, models become `marts.<rows>`, and all are checked.
+"""Runs the models: `marts.<rows>` are made from staging, commented from their headers, and checked.
 
 Every function works on an open DuckDB connection whose session zone is UTC; no paths, no settings, no clock:
-`as_of` is an argument. What the tables mean is said in the contract and the model headers, read by `catalog.py`.
+`as_of` is an argument. Records come into staging in `admission.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
 import duckdb
@@ -18,35 +17,11 @@ import sqlglot
 from sqlglot import exp
 
 from models import catalog
-from models.catalog import Entity, Field, Model
-from models.faults import Fault, Problem, fault
+from models.catalog import Entity, Model
+from models.faults import fault
 
 Connection = duckdb.DuckDBPyConnection
 LISTED = 20  # how many offending rows a message or a check shows
-
-_SQL_TYPE = {
-    "text": "varchar", "integer": "bigint", "decimal": "decimal(18, 2)", "number": "double", "boolean": "boolean",
-    "zone": "varchar", "currency": "varchar", "instant": "timestamp", "day": "date", "reference": "varchar",
-}  # fmt: skip
-_EXPECTED = {
-    "text": "a text", "integer": "a whole number such as 3", "decimal": "an amount such as 1250.00, with at most two decimals",
-    "number": "a number such as 12.5", "boolean": "true or false", "zone": "an IANA time zone such as Europe/Berlin",
-    "currency": "an ISO 4217 code such as EUR", "instant": "an instant such as 2026-03-04T15:12:00Z",
-    "day": "a date such as 2026-03-04", "reference": "a key",
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class StagedSource:
-    """A source as the models see it: its name and where the SELECTs that map it lie.
-
-    `staging` None means that its tables are named and shaped like the contract already.
-    `raw` is the schema of its records, "raw_<name>", with a catalog before it where they lie in another file.
-    """
-
-    name: str
-    staging: Path | None
-    raw: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,362 +65,13 @@ def _prelude_sql() -> str:
     return (catalog.FOLDER / "prelude_duckdb.sql").read_text("utf-8")
 
 
-# --- staging ---------------------------------------------------------------------------------------------
-
-
-def stage(con: Connection, entity: Entity, sources: Sequence[StagedSource], moment: Moment) -> list[Finding]:
-    """Makes `staging.<entity>` from all sources; entities must come in the contract's order.
-
-    One row per record received, each with `reject_reason` null (admitted) or duplicate, deleted, orphan or
-    after as_of. Raises `Fault` listing every value the contract does not allow, with record, field and cure.
-    Returns warnings: columns the contract does not know, optional references that lead nowhere.
-    """
-    pieces = [piece for source in sources if (piece := _mapped(con, entity, source))]
-    union = " union all by name ".join(pieces) if pieces else _no_rows(entity)
-    con.execute(f"create or replace temp table incoming as {union}")
-    _refuse_misfits(con, entity, sources)
-    con.execute(_staging_sql(con, entity), _named(_staging_sql(con, entity), moment))
-    con.execute("drop table incoming")
-    _refuse_missing_rates(con, entity, moment)
-    _comment(con, f"staging.{entity.name}", entity.about, {f.column: f.about for f in entity.columns.values()})
-    return _unknown_columns(con, entity, sources) + _dangling(con, entity)
-
-
-def _mapped(con: Connection, entity: Entity, source: StagedSource) -> str | None:
-    """SQL yielding one source's records of an entity as text in contract columns; None where it has none."""
-    if source.staging is None:
-        found = _raw_columns(con, source, entity.name)
-        if not found:
-            return None
-        where, select = f"{source.name}: {entity.name}", f"select * from {source.raw}.{entity.name}"
-        if "_file" in found and "source_url" not in found:
-            select = f"select *, _file || ', row ' || _row as source_url from {source.raw}.{entity.name}"
-            found = (*found, "source_url")
-        if "_file" in found:
-            where = (
-                f"{_first(con, f'select min(_file) from {source.raw}.{entity.name}') or source.name} ({entity.name})"
-            )
-    else:
-        model = catalog.staging(source.staging).get(entity.name)
-        if model is None:
-            return None
-        where = str(model.path)
-        tree = sqlglot.parse_one(model.sql, dialect="duckdb")
-        found = catalog.outputs(tree)  # type: ignore[arg-type]
-        if unknown := [name for name in found if name not in entity.columns]:
-            raise fault(where, f"selects {', '.join(unknown)}, which {entity.name} of the contract does not have.",
-                        f"Rename it to one of: {', '.join(entity.columns)}.")  # fmt: skip
-        select = _from_source(tree, source)
-    missing = [name for name, field in entity.columns.items() if field.required and name not in found]
-    if missing:
-        raise fault(where, f"the column {', '.join(missing)} is missing, which every row of {entity.name} must have.",
-                    "Add it to the file or the SELECT, or name the column that holds it under `rename`.")  # fmt: skip
-    columns = [
-        f"cast({n} as varchar) as {n}" if n in found else f"cast(null as varchar) as {n}" for n in entity.columns
-    ]
-    sql = f"select '{source.name}' as source, {', '.join(columns)} from ({select})"
-    try:
-        con.execute(f"explain {sql}", {"source": source.name} if "$source" in sql else None)
-    except (duckdb.BinderException, duckdb.CatalogException) as error:
-        raise fault(f"{where}, source {source.name}", str(error).splitlines()[0],
-                    "Mend the SELECT, or give the file or the tool that column back.") from None  # fmt: skip
-    return sql.replace("$source", f"'{source.name}'")
-
-
-def _from_source(tree: exp.Expression, source: StagedSource) -> str:
-    tree = tree.copy()
-    for table in tree.find_all(exp.Table):
-        if table.db == "raw":
-            parts = source.raw.split(".")
-            table.set("db", exp.to_identifier(parts[-1]))
-            if len(parts) == 2:
-                table.set("catalog", exp.to_identifier(parts[0]))
-    return tree.sql(dialect="duckdb")
-
-
-def _no_rows(entity: Entity) -> str:
-    columns = ", ".join(f"cast(null as varchar) as {name}" for name in ("source", *entity.columns))
-    return f"select {columns} where false"
-
-
-def _raw_columns(con: Connection, source: StagedSource, table: str) -> tuple[str, ...]:
-    *database, schema = source.raw.split(".")
-    rows = con.execute(
-        "select column_name from duckdb_columns() where schema_name = ? and table_name = ? "
-        "and database_name = coalesce(?, current_database()) order by column_index",
-        [schema, table, database[0] if database else None],
-    ).fetchall()
-    return tuple(str(name) for (name,) in rows)
-
-
-def _refuse_misfits(con: Connection, entity: Entity, sources: Sequence[StagedSource]) -> None:
-    """Raises `Fault` for every value that does not fit its column; one scan when all is well."""
-    tests = {name: test for name, field in entity.columns.items() if (test := _misfit(field))}
-    counts = con.execute(
-        "select "
-        + ", ".join(f"count(*) filter (where {_ALIVE} and ({test}))" for test in tests.values())
-        + " from incoming"
-    ).fetchall()[0]
-    broken = [name for name, count in zip(tests, counts, strict=True) if count]
-    folders = {source.name: source.staging for source in sources}
-    problems = [
-        _problem(entity, entity.columns[name], row, folders)
-        for name in broken
-        for row in con.execute(
-            f"select source, source_key, source_url, {name} from incoming where {_ALIVE} and ({tests[name]}) "
-            f"order by all limit {Fault.SHOWN + 1}"
-        ).fetchall()
-    ]
-    if problems:
-        raise Fault(problems)
-
-
-_ALIVE = "coalesce(deleted_at, '') = ''"
-
-
-def _misfit(field: Field) -> str | None:
-    """A condition that is true where a text value does not fit its field; None where all texts do."""
-    name, empty = field.name, f"{field.name} is null or {field.name} = ''"
-    if field.values:
-        vocabulary = ", ".join(f"'{value}'" for value in field.values)
-        wrong = f"not ({empty}) and {name} not in ({vocabulary})"
-    elif field.type in ("text", "reference"):
-        wrong = None
-    else:
-        wrong = f"not ({empty}) and {_cast(field, 'zone')} is null"
-    if field.required:
-        return f"({empty}) or ({wrong})" if wrong else empty
-    return wrong
-
-
-def _cast(field: Field, zone: str) -> str:
-    """SQL that turns a text column into its type, null where it does not fit. `zone` names a column or literal."""
-    name = field.name
-    if field.type == "instant":
-        zone = "'UTC'" if zone == "zone" else zone
-        return (
-            f"case when length({name}) = 10 then end_of_business(try_cast({name} as date), {zone}) "
-            f"else cast(try_cast({name} as timestamptz) as timestamp) end"
-        )
-    return {
-        "text": f"nullif({name}, '')",
-        "reference": f"nullif({name}, '')",
-        "integer": f"case when regexp_matches({name}, '^[+-]?[0-9]+([.]0+)?$') then try_cast({name} as bigint) end",
-        "decimal": f"case when try_cast({name} as decimal(38, 6)) = try_cast({name} as decimal(18, 2)) "
-        f"then try_cast({name} as decimal(18, 2)) end",
-        "number": f"case when isfinite(try_cast({name} as double)) then try_cast({name} as double) end",
-        "boolean": f"case when lower({name}) in ('true', 't', 'yes', 'y', '1') then true "
-        f"when lower({name}) in ('false', 'f', 'no', 'n', '0') then false end",
-        "zone": f"case when {name} in (select name from pg_timezone_names()) then {name} end",
-        "currency": f"case when regexp_matches({name}, '^[A-Z]{{3}}$') then {name} end",
-        "day": f"case when regexp_matches({name}, '^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([T ]00:00:00([.]0+)?Z?)?$') "
-        f"then try_cast(left({name}, 10) as date) end",
-    }[field.type]
-
-
-def _problem(entity: Entity, field: Field, row: tuple[Any, ...], folders: dict[str, Path | None]) -> Problem:
-    source, key, url, value = row
-    place = f"{url}, " if url and "://" not in url else ""
-    where = f"source {source}, {entity.name}: {place}record {key or '(without a key)'}, field {field.name}"
-    if value is None or value == "":
-        return Problem(where, "is empty, but every row must have it.", "Fill it in the tool or the file.")
-    mapping = _line(folders.get(source), entity, field)
-    if field.values:
-        cure = f"Known are: {', '.join(field.values)}. " + (
-            f"Extend the mapping at {mapping}." if mapping else "Write one of them in the file."
-        )
-        return Problem(where, f"{value!r} is unknown.", cure)
-    cure = f"Write {_EXPECTED[field.type]}" + (f", or mend the mapping at {mapping}." if mapping else ".")
-    return Problem(where, f"{value!r} is not {_EXPECTED[field.type].split(' such as')[0]}.", cure)
-
-
-def _line(folder: Path | None, entity: Entity, field: Field) -> str | None:
-    """The file and line of the staging SELECT that makes a column, for a message."""
-    if folder is None:
-        return None
-    path = folder / f"{entity.name}.sql"
-    lines = path.read_text("utf-8").splitlines()
-    at = [number for number, line in enumerate(lines, 1) if field.name in line.replace(",", " ").split()]
-    return f"{path}:{at[-1]}" if at else str(path)
-
-
-def _staging_sql(con: Connection, entity: Entity) -> str:
-    """The statement that makes staging.<entity> from the table `incoming`: types, ids, zone, rate, admission."""
-    fields = entity.columns.values()
-    # the nearest parent decides zone and currency; a client is the farthest
-    references = sorted(entity.references, key=lambda ref: ref.to == "clients")
-    joins = [
-        f"left join staging.{ref.to} as {ref.name}_row on {ref.name}_row.{_id(ref)} = keyed.{ref.column} "
-        f"and {ref.name}_row.reject_reason is distinct from 'duplicate'"
-        for ref in references
-    ]
-
-    def inherited(column: str, last: str) -> str:
-        own = [f"keyed.{column}"] if column in entity.columns else []
-        return f"coalesce({', '.join([*own, *(f'{ref.name}_row.{column}' for ref in references), last])})"
-
-    keyed = ["source", f"source || ':' || source_key as {entity.id}"]
-    for f in fields:
-        keyed.append(f"{_qualified(f)} as {f.column}" if f.type == "reference" else f"nullif({f.name}, '') as {f.name}")
-    # Order of arrival must not matter: the latest version wins, and ties break on the content itself.
-    content = ", ".join(f.name for f in fields)
-    version = (
-        f"row_number() over (partition by source, source_key order by try_cast(recorded_at as timestamptz) "
-        f"desc nulls last, md5(concat_ws('|', {content})))"
-        if _first(con, "select count(*) <> count(distinct source || ':' || source_key) from incoming")
-        else "1"
-    )
-    instants = [f for f in fields if f.type == "instant"]
-    typed = [f"{_cast(f, 'timezone')} as {f.column}" for f in fields if f.type not in ("reference", "zone", "currency")]
-    typed += [f.column for f in references]
-    bare = " or ".join(f"length({f.name}) = 10" for f in instants)
-    masked = [
-        f"case when {f.name} <= $as_of then {f.name} end as {f.name}"
-        for f in instants
-        if not f.required and f.name not in ("recorded_at", "deleted_at")
-    ]
-    known = [name for name in entity.known_at if name in entity.columns]
-    known_at = f"least({', '.join(known)})" if len(known) > 1 else (known[0] if known else "cast(null as timestamp)")
-    rated_on = f"coalesce({', '.join([*entity.rate_at, '$as_of'])})"
-    rate = (
-        "case when masked.currency = $currency then cast(1 as decimal(18, 8)) else rates.rate end"
-        if entity.rate_at
-        else "masked.rate"
-    )
-    return f"""
-create or replace table staging.{entity.name} as
-with keyed as (
-  select {", ".join(keyed)}, {version} as version from incoming
-),
-placed as (
-  select keyed.* exclude ({", ".join(c for c in ("timezone", "currency") if c in entity.columns) or "version"}),
-    keyed.version, {inherited("timezone", "$zone")} as timezone, {inherited("currency", "cast(null as varchar)")} as currency,
-    {inherited("rate", "cast(null as decimal(18, 8))") if references else "cast(null as decimal(18, 8))"} as rate,
-    {_parent_reason(entity)} as parent_reason, {_parent_detail(entity)} as parent_detail
-  from keyed {" ".join(joins)}
-),
-typed as (
-  select source, {entity.id}, {", ".join(typed)}, timezone, currency, rate, version, parent_reason, parent_detail,
-    {f"coalesce({bare}, false)" if bare else "false"} as is_day_only
-  from placed
-),
-known as (
-  select *, {known_at} as known_at from typed
-),
-masked as (
-  select * {f"replace ({', '.join(masked)})" if masked else ""},
-    case when version > 1 then 'duplicate'
-      when deleted_at <= $as_of then 'deleted'
-      when known_at > $as_of then 'after as_of'
-      else parent_reason end as reject_reason
-  from known
-),
-dated as (
-  select *, {f"local_day({rated_on}, timezone)" if entity.rate_at else "cast(null as date)"} as rate_on from masked
-)
-select masked.* exclude (rate, version, parent_reason, parent_detail), {rate} as rate,
-  case reject_reason
-    when 'duplicate' then 'a later version of the same record was received'
-    when 'deleted' then case when parent_reason = 'deleted' and deleted_at is null then parent_detail
-      else 'deleted in the tool' end
-    when 'after as_of' then coalesce(parent_detail, 'not known yet on that date')
-    else parent_detail end as reject_detail
-from dated as masked
-{"left join reference.rates as rates on rates.day = masked.rate_on and rates.currency = masked.currency" if entity.rate_at else ""}
-"""
-
-
-def _id(reference: Field) -> str:
-    return catalog.contract().entities[str(reference.to)].id
-
-
-def _qualified(reference: Field) -> str:
-    """A reference as an id. A key that opens with another source's name and a colon points into that source."""
-    name = reference.name
-    return (
-        f"case when {name} = '' then null when contains({name}, ':') and split_part({name}, ':', 1) in "
-        f"(select s.source from reference.sources as s) then {name} else source || ':' || {name} end"
-    )
-
-
-def _parent_reason(entity: Entity) -> str:
-    if entity.one_of:
-        found = " or ".join(f"({n}_row.source is not null and {n}_row.reject_reason is null)" for n in entity.one_of)
-        inherited = ", ".join(f"{name}_row.reject_reason" for name in entity.one_of)
-        return f"case when {found} then null else coalesce({inherited}, 'orphan') end"
-    if not entity.parents:
-        return "cast(null as varchar)"
-    return "coalesce(" + ", ".join(
-        f"case when {name}_row.source is null then 'orphan' else {name}_row.reject_reason end" for name in entity.parents
-    ) + ")"  # fmt: skip
-
-
-def _parent_detail(entity: Entity) -> str:
-    names = entity.one_of or entity.parents
-    if not names:
-        return "cast(null as varchar)"
-    return "coalesce(" + ", ".join(
-        f"case when {name}_row.source is null and keyed.{name}_id is not null then 'its {name} ' || keyed.{name}_id "
-        f"|| ' was not received' when {name}_row.reject_reason is not null then 'its {name} ' || keyed.{name}_id "
-        f"|| ' was set aside: ' || {name}_row.reject_reason end"
-        for name in names
-    ) + f", 'it names no {' or '.join(names)}')"  # fmt: skip
-
-
-def _refuse_missing_rates(con: Connection, entity: Entity, moment: Moment) -> None:
-    if not entity.rate_at:
-        return
-    rows = con.execute(
-        f"select currency, rate_on, count(*), min({entity.id}) from (select *, "
-        f"local_day(coalesce({', '.join([*entity.rate_at, '$as_of'])}), timezone) as rate_on from staging.{entity.name}) "
-        "where reject_reason is null and currency is not null and rate is null group by all order by all",
-        {"as_of": moment.as_of},
-    ).fetchall()
-    if rows:
-        raise Fault([
-            Problem(f"{entity.name}: record {key}" + (f" and {n - 1} more" if n > 1 else ""),
-                    f"there is no rate from {currency} to {moment.currency} for {day} or the week before.",
-                    f"Add the line {day},{currency},<{moment.currency} for 1 {currency}> to the rates file.")
-            for currency, day, n, key in rows
-        ])  # fmt: skip
-
-
-def _unknown_columns(con: Connection, entity: Entity, sources: Sequence[StagedSource]) -> list[Finding]:
-    findings = []
-    for source in sources:
-        if source.staging is None:
-            unknown = [c for c in _raw_columns(con, source, entity.name) if c not in entity.columns and c[0] != "_"]
-            if unknown:
-                sample = tuple({"source": source.name, "column": column} for column in unknown[:LISTED])
-                findings.append(Finding(f"staging.{entity.name}", f"columns of {source.name} that the contract does not know",
-                                        "warn", len(unknown), sample))  # fmt: skip
-    return findings
-
-
-def _dangling(con: Connection, entity: Entity) -> list[Finding]:
-    findings = []
-    for ref in entity.references:
-        if ref.name in entity.parents:
-            continue
-        condition = (
-            f"from staging.{entity.name} as child where child.reject_reason is null and child.{ref.column} is not null "
-            f"and not exists (select 1 from staging.{ref.to} as p where p.{_id(ref)} = child.{ref.column} and p.reject_reason is null)"
-        )
-        findings.append(_found(con, f"staging.{entity.name}", f"every {ref.name} it names is there", "warn",
-                               condition, f"child.{entity.id}, child.{ref.column}"))  # fmt: skip
-    return findings
-
-
-# --- marts -----------------------------------------------------------------------------------------------
-
-
 def build(con: Connection, model: Model, moment: Moment) -> None:
     """Makes `marts.<model>`, with the header's words as comments on table and columns."""
     try:
-        con.execute(f"create or replace table {model.table} as {model.sql}", _named(model.sql, moment))
+        con.execute(f"create or replace table {model.table} as {model.sql}", parameters(model.sql, moment))
     except duckdb.Error as error:
         raise fault(str(model.path), str(error).splitlines()[0], "Mend the model.") from error
-    _comment(con, model.table, model.about, model.columns)
+    comment(con, model.table, model.about, model.columns)
 
 
 def check(con: Connection, model: Model) -> list[Finding]:
@@ -457,7 +83,7 @@ def check(con: Connection, model: Model) -> list[Finding]:
         twice = (
             f"from (select {key}, count(*) as row_count from {model.table} group by all) where row_count > 1 or {nulls}"
         )
-        findings.append(_found(con, model.table, f"{key} is unique", "fail", twice, "*"))
+        findings.append(found(con, model.table, f"{key} is unique", "fail", twice, "*"))
     shown = ", ".join(model.key) or "*"
     lines: tuple[tuple[Literal["fail", "warn"], tuple[str, ...]], ...] = (("fail", model.fail), ("warn", model.warn))
     for severity, conditions in lines:
@@ -465,7 +91,7 @@ def check(con: Connection, model: Model) -> list[Finding]:
             used = sorted({c.name for c in sqlglot.parse_one(condition, dialect="duckdb").find_all(exp.Column)})
             columns = ", ".join(dict.fromkeys([*model.key, *(c for c in used if c in model.columns)])) or shown
             findings.append(
-                _found(con, model.table, condition, severity, f"from {model.table} where not ({condition})", columns)
+                found(con, model.table, condition, severity, f"from {model.table} where not ({condition})", columns)
             )
     return findings
 
@@ -475,10 +101,12 @@ def reconcile(con: Connection, entity: Entity) -> Finding:
     condition = f"""
 from (select source, count(*) as received from staging.{entity.name} group by all) as door
 left join (select source, count(*) as shown from marts.{entity.mart} group by all) as mart using (source)
-left join (select source, count(*) as listed from marts.rejects where entity = '{entity.name}' group by all) as rejects using (source)
+left join (
+  select source, count(*) as listed from marts.rejects where entity = '{entity.name}' group by all
+) as rejects using (source)
 where received <> coalesce(shown, 0) + coalesce(listed, 0)"""
     columns = "source, received, coalesce(shown, 0) as in_mart, coalesce(listed, 0) as in_rejects"
-    return _found(
+    return found(
         con,
         f"marts.{entity.mart}",
         f"every row of staging.{entity.name} is here or in rejects",
@@ -488,17 +116,18 @@ where received <> coalesce(shown, 0) + coalesce(listed, 0)"""
     )
 
 
-def _found(
+def found(  # noqa: PLR0917 - what, under which name, how grave, and the two halves of its query
     con: Connection, table: str, name: str, severity: Literal["fail", "warn"], condition: str, columns: str
 ) -> Finding:
-    count = int(_first(con, f"select count(*) {condition}"))
+    """The rows that break a check: `condition` is the query from "from" on, `columns` what of a row is shown."""
+    count = int(first(con, f"select count(*) {condition}"))
     sample: list[dict[str, Any]] = []
     if count:
         sample = con.sql(f"select {columns} {condition} order by all limit {LISTED}").pl().to_dicts()
     return Finding(table, name, severity, count, tuple(sample))
 
 
-def _comment(con: Connection, table: str, about: str, columns: Mapping[str, str]) -> None:
+def comment(con: Connection, table: str, about: str, columns: Mapping[str, str]) -> None:
     there = {row[0] for row in con.execute(f"select column_name from (describe {table})").fetchall()}
     statements = [f"comment on table {table} is {_quoted(about)}"]
     statements += [f"comment on column {table}.{n} is {_quoted(text)}" for n, text in columns.items() if n in there]
@@ -509,13 +138,13 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _named(sql: str, moment: Moment) -> dict[str, Any]:
+def parameters(sql: str, moment: Moment) -> dict[str, Any]:
     """The parameters a statement names, and no others, as DuckDB wants it."""
     values = {"as_of": moment.as_of, "currency": moment.currency, "zone": moment.zone}
     return {name: value for name, value in values.items() if f"${name}" in sql}
 
 
-def _first(con: Connection, sql: str) -> Any:
+def first(con: Connection, sql: str) -> Any:
     # fetchall: DuckDB 2 holds the connection while a result is only half read
     rows = con.execute(sql).fetchall()
     return rows[0][0] if rows else None

@@ -24,10 +24,11 @@ from models.faults import fault
 FOLDER = Path(__file__).resolve().parent
 _HEADER = re.compile(r"\A\s*/\*(?P<yaml>.*?)\*/", re.DOTALL)
 # The clock is the parameter $as_of; a model that asks the engine for the time cannot rebuild the past.
-CLOCKS = frozenset(
-    "now current_date current_time current_timestamp currenttimestamp currentdate currenttime localtime "
-    "localtimestamp today get_current_time get_current_timestamp transaction_timestamp getdate".split()
-)
+CLOCKS = frozenset({
+    "now", "today", "current_date", "current_time", "current_timestamp", "currentdate", "currenttime",
+    "currenttimestamp", "localtime", "localtimestamp", "get_current_time", "get_current_timestamp",
+    "transaction_timestamp", "getdate",
+})  # fmt: skip
 
 FieldType = Literal[
     "text", "integer", "decimal", "number", "boolean", "zone", "currency", "instant", "day", "reference"
@@ -139,7 +140,7 @@ def staging(folder: Path) -> Mapping[str, Model]:
     """
     models = {}
     for path in sorted(folder.glob("*.sql")):
-        model = read_model(path, "staging")
+        model = _read_once(path, "staging", path.stat().st_mtime_ns)
         if model.name not in contract().entities:
             raise fault(str(path), f"{model.name!r} is no entity of the contract.",
                         f"Name the file after one of: {', '.join(contract().entities)}.")  # fmt: skip
@@ -147,6 +148,11 @@ def staging(folder: Path) -> Mapping[str, Model]:
             raise fault(str(path), f"a staging SELECT reads {strange[0]}.", "Read the tool's own tables, raw.<table>.")
         models[model.name] = model
     return models
+
+
+@cache
+def _read_once(path: Path, schema: str, written: int) -> Model:  # noqa: ARG001 - a file written anew is read anew
+    return read_model(path, schema)
 
 
 def read_model(path: Path, schema: str) -> Model:

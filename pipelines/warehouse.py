@@ -14,8 +14,9 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from models import build, catalog
-from models.build import Connection, Finding, Moment, StagedSource
+from models import admission, build, catalog
+from models.admission import StagedSource
+from models.build import Connection, Finding, Moment
 from models.faults import Fault, Problem, fault
 from pipelines.demo.playbooks import load_playbooks
 from pipelines.settings import Settings
@@ -67,7 +68,7 @@ def staged_sources(settings: Settings, raw_catalog: str | None = None) -> list[S
     ]
 
 
-def load_reference(con: Connection, settings: Settings, as_of: datetime) -> None:
+def load_reference(con: Connection, settings: Settings) -> None:
     """Loads what the models read beside records: `reference.sources`, `.rates` and `.playbook_gates`."""
     sources = pl.DataFrame(
         [(name, source.kind, source.firm) for name, source in settings.sources.items()],
@@ -83,29 +84,29 @@ def load_reference(con: Connection, settings: Settings, as_of: datetime) -> None
         schema={"playbook": pl.String, "gate": pl.String, "label": pl.String, "sequence": pl.Int32},
         orient="row",
     )
-    rates = read_rates(settings.rates_file, moment(settings, as_of).as_of)
+    rates = read_rates(settings.rates_file)
     for name, frame in (("sources", sources), ("playbook_gates", gates), ("rates", rates)):
         con.register("loading", frame)
         con.execute(f"create or replace table reference.{name} as select * from loading")
         con.unregister("loading")
 
 
-def read_rates(file: Path, as_of: datetime) -> pl.DataFrame:
+def read_rates(file: Path) -> pl.DataFrame:
     """Daily rates, columns day (date), currency (text), rate (decimal(18, 8)): reporting currency for one unit.
 
-    Days without a rate (weekends, holidays) take the last one before, at most a week old, up to a week
-    past `as_of`. No file: no rows. Raises `Fault` naming file and row for what does not fit.
+    Days without a rate (weekends, holidays) take the last one before, at most a week old; the
+    last line of a currency stands for the week after it. No file: no rows. Raises `Fault` naming file and
+    row for what does not fit.
     """
-    schema = {"day": pl.Date, "currency": pl.String, "rate": pl.Decimal(18, 8)}
     if not file.is_file():
-        return pl.DataFrame(schema=schema)
+        return pl.DataFrame(schema=pl.Schema({"day": pl.Date(), "currency": pl.String(), "rate": pl.Decimal(18, 8)}))
     try:
         text = pl.read_csv(file, infer_schema=False)
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
         raise fault(
             str(file), f"is no CSV file ({str(error).splitlines()[0]}).", "Write it as day,currency,rate."
         ) from None
-    if missing := [name for name in schema if name not in text.columns]:
+    if missing := [name for name in ("day", "currency", "rate") if name not in text.columns]:
         raise fault(
             str(file), f"the column {', '.join(missing)} is missing.", "Its first line must be day,currency,rate."
         )
@@ -144,7 +145,9 @@ def read_rates(file: Path, as_of: datetime) -> pl.DataFrame:
 def stage_all(con: Connection, sources: Sequence[StagedSource], at: Moment) -> list[Finding]:
     """Every `staging.<entity>`, parents first. Raises `Fault` for what the contract refuses."""
     return [
-        finding for entity in catalog.contract().entities.values() for finding in build.stage(con, entity, sources, at)
+        finding
+        for entity in catalog.contract().entities.values()
+        for finding in admission.stage(con, entity, sources, at)
     ]
 
 
@@ -173,7 +176,7 @@ def rebuilt(settings: Settings, as_of: datetime) -> Iterator[Connection]:
         con.execute(f"attach '{str(settings.warehouse).replace(chr(39), chr(39) * 2)}' as warehouse (read_only)")
         build.prelude(con)
         at = moment(settings, as_of)
-        load_reference(con, settings, as_of)
+        load_reference(con, settings)
         con.execute("create table ops.pulls as from warehouse.ops.pulls")
         stage_all(con, staged_sources(settings, "warehouse"), at)
         build_all(con, at)

@@ -41,7 +41,9 @@ warn:
   - decision_days is null or decision_days >= 0
 */
 with invoiced as (
-    select change_order_id, sum(contract_amount_local) as amount
+    select
+        change_order_id,
+        sum(contract_amount_local) as amount
     from marts.gate_billing
     where is_counted and change_order_id is not null
     group by change_order_id
@@ -61,7 +63,9 @@ stated as (
 ),
 
 locks as (
-    select spans.project_id, min(spans.first_approved_at) as locked_at
+    select
+        spans.project_id,
+        min(spans.first_approved_at) as locked_at
     from marts.gate_spans as spans
     left join staging.milestones as milestones
         on spans.gate_id = milestones.milestone_id and milestones.reject_reason is null
@@ -110,8 +114,10 @@ select
     valued.approved_local as approved_amount_local,
     cast(round(valued.approved_local * valued.rate, 2) as decimal(18, 2)) as approved_amount,
     cast(round(valued.invoiced_local * valued.rate, 2) as decimal(18, 2)) as invoiced_amount,
-    cast(round(greatest(coalesce(valued.approved_local - valued.invoiced_local, 0), 0) * valued.rate, 2)
-        as decimal(18, 2)) as unbilled_amount,
+    cast(
+        round(greatest(coalesce(valued.approved_local - valued.invoiced_local, 0), 0) * valued.rate, 2)
+        as decimal(18, 2)
+    ) as unbilled_amount,
     valued.days_requested as requested_days,
     case when valued.status_then = 'approved' then valued.days_approved end as granted_days,
     coalesce(valued.requested_at, valued.submitted_at) > valued.locked_at as is_after_scope_lock,

@@ -42,7 +42,9 @@ with locks as (
 ),
 
 first_locks as (
-    select project_id, min(locked_at) as locked_at
+    select
+        project_id,
+        min(locked_at) as locked_at
     from locks
     group by project_id
 ),

@@ -20,6 +20,7 @@ columns:
   decided_by_side: Which side decided, or has to - client, team or authority.
   work_days: Elapsed days the team held the gate, from beginning to submission.
   wait_days: Elapsed days from submission to decision; null while undecided.
+  is_auto_decided: True where the decision was the system's, not a person's.
   is_rework: True from the second attempt on.
 fail:
   - attempt >= 1
@@ -28,15 +29,27 @@ warn:
   - wait_days is null or wait_days >= 0
 */
 with openings as (
-    select gate_id, cast(1 as integer) as attempt, 'start' as opened_by, started_at as began_at
+    select
+        gate_id,
+        cast(1 as integer) as attempt,
+        'start' as opened_by,
+        started_at as began_at
     from marts.gate_spans
     where started_at is not null
     union all
-    select gate_id, attempt + 1, 'refusal', occurred_at
+    select
+        gate_id,
+        attempt + 1,
+        'refusal',
+        occurred_at
     from marts.gate_events
     where type in ('changes_requested', 'rejected')
     union all
-    select gate_id, attempt, 'reopening', occurred_at
+    select
+        gate_id,
+        attempt,
+        'reopening',
+        occurred_at
     from marts.gate_events
     where type = 'reopened'
 ),
@@ -55,7 +68,10 @@ decisions as (
 
 -- a submission that only follows the decision belongs to no attempt: it is a chronology violation of the gate
 submissions as (
-    select events.gate_id, events.attempt, min(events.occurred_at) as submitted_at
+    select
+        events.gate_id,
+        events.attempt,
+        min(events.occurred_at) as submitted_at
     from marts.gate_events as events
     left join decisions on events.gate_id = decisions.gate_id and events.attempt = decisions.attempt
     where events.type = 'submitted' and (decisions.decided_at is null or events.occurred_at <= decisions.decided_at)
@@ -81,6 +97,7 @@ select
     coalesce(nullif(decisions.actor_side, 'system'), milestones.approver_side, 'team') as decided_by_side,
     days_between(openings.began_at, coalesce(submissions.submitted_at, decisions.decided_at)) as work_days,
     days_between(submissions.submitted_at, decisions.decided_at) as wait_days,
+    coalesce(decisions.actor_side = 'system', false) as is_auto_decided,
     openings.attempt > 1 as is_rework
 from openings
 left join submissions on openings.gate_id = submissions.gate_id and openings.attempt = submissions.attempt

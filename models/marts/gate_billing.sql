@@ -94,7 +94,12 @@ select
     cast(round(lines.amount_local * lines.rate, 2) as decimal(18, 2)) as amount,
     case
         when labels.currency is null or labels.currency = lines.currency then lines.amount_local
-        else cast(round(cast(lines.amount_local * lines.rate as double) / cast(labels.rate as double), 2) as decimal(18, 2))
+        else
+            cast(
+                round(cast(lines.amount_local * lines.rate as double) / cast(labels.rate as double), 2) as decimal(
+                    18, 2
+                )
+            )
     end as contract_amount_local,
     lines.link_method,
     lines.link_confidence,

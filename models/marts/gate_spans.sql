@@ -15,7 +15,7 @@ columns:
   approved_at: Final approval - the last one that no reopening or refusal followed.
   waived_at: When the gate was waived, unless reopened or approved since.
   cancelled_at: When the gate was cancelled, unless reopened or approved since.
-  reopened_count: Times the gate was reopened after a decision.
+  last_reopened_at: When it was last reopened.
   is_auto_approved: True where the final approval was the system's, not a person's.
   previous_approved_at: Final approval of the gate before it in the project, waived and cancelled gates passed over.
 fail:
@@ -37,7 +37,7 @@ with facts as (
         max(case when type = 'cancelled' then position end) as cancellation_position,
         max(case when type = 'cancelled' then occurred_at end) as last_cancelled_at,
         max(case when type = 'reopened' then position end) as reopening_position,
-        sum(case when type = 'reopened' then 1 else 0 end) as reopened_count,
+        max(case when type = 'reopened' then occurred_at end) as last_reopened_at,
         max_by(actor_side, case when type = 'approved' then position else -1 end) as last_approver_side
     from marts.gate_events
     group by gate_id
@@ -60,14 +60,16 @@ ended as (
             when facts.last_approval_position > coalesce(facts.last_undo_position, 0) then facts.last_approved_at
         end as approved_at,
         case
-            when facts.waiver_position > coalesce(facts.reopening_position, 0)
+            when
+                facts.waiver_position > coalesce(facts.reopening_position, 0)
                 and facts.waiver_position > coalesce(facts.last_approval_position, 0) then facts.last_waived_at
         end as waived_at,
         case
-            when facts.cancellation_position > coalesce(facts.reopening_position, 0)
+            when
+                facts.cancellation_position > coalesce(facts.reopening_position, 0)
                 and facts.cancellation_position > coalesce(facts.last_approval_position, 0) then facts.last_cancelled_at
         end as cancelled_at,
-        coalesce(facts.reopened_count, 0) as reopened_count,
+        facts.last_reopened_at,
         facts.last_approver_side
     from staging.milestones as milestones
     left join facts on milestones.milestone_id = facts.gate_id
@@ -128,7 +130,7 @@ select
     approved_at,
     waived_at,
     cancelled_at,
-    cast(reopened_count as integer) as reopened_count,
+    last_reopened_at,
     approved_at is not null and coalesce(last_approver_side = 'system', false) as is_auto_approved,
     previous_approved_at
 from looked_back

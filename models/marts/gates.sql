@@ -36,15 +36,15 @@ columns:
   rework_days: Elapsed days of work and wait after the first attempt.
   attempt_count: Attempts begun.
   rework_count: Attempts begun after the first.
-  is_first_pass: True where a person approved it on the first attempt; null before any decision.
-  is_reopened: True where it was reopened after an approval or another decision.
+  is_first_pass: True where a person, not the system, approved it on the first attempt; null before any decision.
+  is_reopened: True where it was reopened after an approval.
   is_auto_approved: True where the final approval was the system's.
   phase_days: Elapsed days from the previous gate's final approval; null where either is missing or out of order.
   baseline_on: Date planned when the contract was signed, else the first date planned.
   due_on: Date planned now.
   plan_change_count: Times the planned date was changed after the first.
   schedule_variance_days: Days from the baseline date to the approval, or to the as-of date while open and past it.
-  is_on_time: True where approved by the date planned now, false where not or overdue; null while not due.
+  is_on_time: True where approved by the date planned now, false where approved later or overdue; null otherwise.
   is_overdue: True where open after the date planned now.
   bills_amount_local: Amount its approval releases, in the contract's currency.
   currency: Currency of the contract, ISO 4217.
@@ -89,13 +89,16 @@ with attempts as (
         max_by(decision, attempt) as last_decision,
         max_by(submitted_at, attempt) as last_submitted_at,
         max(attempt) as last_attempt,
-        min(case when attempt = 1 then decision end) as first_decision
+        min(case when attempt = 1 and not is_auto_decided then decision end) as first_decision
     from marts.gate_attempts
     group by gate_id
 ),
 
 latest as (
-    select attempts.gate_id, current_attempt.submitted_at, current_attempt.decided_at
+    select
+        attempts.gate_id,
+        current_attempt.submitted_at,
+        current_attempt.decided_at
     from attempts
     left join marts.gate_attempts as current_attempt
         on attempts.gate_id = current_attempt.gate_id and attempts.last_attempt = current_attempt.attempt
@@ -112,7 +115,9 @@ gaps as (
 ),
 
 idle as (
-    select gate_id, sum(idle_days) as idle_days
+    select
+        gate_id,
+        sum(idle_days) as idle_days
     from gaps
     where opened_by = 'reopening'
     group by gate_id
@@ -153,14 +158,19 @@ running as (
 ),
 
 documents as (
-    select gate_id, count(*) as required_count, sum(case when is_ready then 1 else 0 end) as ready_count
+    select
+        gate_id,
+        count(*) as required_count,
+        sum(case when is_ready then 1 else 0 end) as ready_count
     from marts.gate_documents
     where is_required and gate_id is not null
     group by gate_id
 ),
 
 stray as (
-    select events.gate_id, min(events.occurred_at) as submitted_at
+    select
+        events.gate_id,
+        min(events.occurred_at) as submitted_at
     from marts.gate_events as events
     inner join marts.gate_attempts as attempts
         on events.gate_id = attempts.gate_id and events.attempt = attempts.attempt
@@ -189,7 +199,9 @@ valued as (
 ),
 
 full_at as (
-    select running.gate_id, min(running.issued_at) as fully_invoiced_at
+    select
+        running.gate_id,
+        min(running.issued_at) as fully_invoiced_at
     from running
     inner join valued on running.gate_id = valued.milestone_id
     where running.invoiced_local >= valued.bills_local
@@ -206,7 +218,7 @@ stated as (
         spans.first_decided_at,
         spans.first_approved_at,
         spans.approved_at,
-        spans.reopened_count,
+        spans.last_reopened_at,
         spans.is_auto_approved,
         spans.previous_approved_at,
         case
@@ -291,9 +303,12 @@ select
     measured.last_submitted_at as submitted_at,
     measured.first_approved_at,
     measured.approved_at,
-    case when measured.status = 'approved' then days_between(measured.started_at, measured.approved_at) end as cycle_days,
+    case when measured.status = 'approved' then days_between(measured.started_at, measured.approved_at) end
+        as cycle_days,
     case when measured.is_open then days_between(measured.started_at, $as_of) end as age_days,
-    case when measured.status = 'awaiting_decision' then days_between(measured.waiting_since, $as_of) end as waiting_days,
+    case
+        when measured.status = 'awaiting_decision' then days_between(measured.waiting_since, $as_of)
+    end as waiting_days,
     measured.work_days,
     measured.wait_days,
     measured.client_wait_days,
@@ -303,12 +318,9 @@ select
     measured.rework_days,
     cast(measured.attempt_count as integer) as attempt_count,
     cast(greatest(measured.attempt_count - 1, 0) as integer) as rework_count,
-    case
-        when measured.first_decided_at is not null
-            then coalesce(measured.first_decision = 'approved', false)
-                and not (measured.is_auto_approved and measured.attempt_count = 1)
-    end as is_first_pass,
-    measured.reopened_count > 0 as is_reopened,
+    case when measured.first_decided_at is not null then coalesce(measured.first_decision = 'approved', false) end
+        as is_first_pass,
+    coalesce(measured.last_reopened_at > measured.first_approved_at, false) as is_reopened,
     measured.is_auto_approved,
     case
         when measured.status = 'approved' and measured.approved_at >= measured.previous_approved_at

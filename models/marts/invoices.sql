@@ -45,8 +45,10 @@ with paid as (
         -- money that arrived in another currency is taken at the rates of both days
         sum(case
             when payments.currency = invoices.currency then payments.amount
-            else cast(round(cast(payments.amount * payments.rate as double) / cast(invoices.rate as double), 2)
-                as decimal(18, 2))
+            else cast(
+                round(cast(payments.amount * payments.rate as double) / cast(invoices.rate as double), 2)
+                as decimal(18, 2)
+            )
         end) as amount
     from staging.payments as payments
     left join staging.invoices as invoices

@@ -58,7 +58,9 @@ orders as (
 ),
 
 work as (
-    select project_id, sum(amount) as amount
+    select
+        project_id,
+        sum(amount) as amount
     from marts.extra_work
     where is_after_scope_lock and not is_covered
     group by project_id
@@ -85,7 +87,9 @@ select
     labels.manager,
     labels.timezone,
     case
-        when projects.status = 'completed' and projects.closed_at is null and projects.recorded_at > $as_of then 'active'
+        when
+            projects.status = 'completed' and projects.closed_at is null and projects.recorded_at > $as_of
+            then 'active'
         else coalesce(projects.status, case when labels.kickoff_at is null then 'planned' else 'active' end)
     end as status,
     labels.signed_at,

@@ -95,6 +95,14 @@ def test_an_approval_by_the_system_is_no_first_pass(world: World) -> None:
     told[1]["actor_side"] = "system"
     gate = one(world(milestone_events=told), "gates")
     assert (gate["is_auto_approved"], gate["is_first_pass"]) == (True, False)
+    told += events("g1", *[("approved", day(4))] * 2, ("reopened", day(5)), ("approved", day(6)))[2:]
+    gate = one(world(milestone_events=told), "gates")
+    assert (gate["is_auto_approved"], gate["is_first_pass"], gate["is_reopened"]) == (False, False, True)
+
+
+def test_a_gate_reopened_after_a_waiver_alone_counts_as_no_reopened_approval(world: World) -> None:
+    told = events("g1", ("waived", day(3)), ("reopened", day(4)), ("submitted", day(5)), ("approved", day(6)))
+    assert one(world(milestone_events=told), "gates")["is_reopened"] is False
 
 
 def test_waits_are_split_by_who_decides(world: World) -> None:
