@@ -220,7 +220,7 @@ def _write_bill(scene: Scene, bill: Bill, index: int, method: str) -> None:
     )
     _write_lines(scene, bill, key, method, drafted=drafted, deleted=deleted)
     if issued is not None and voided is None:
-        _plant_lines(scene, bill, key, issued)
+        _plant_lines(scene, bill, key, sent if sent <= now else issued)  # a bill counts once it is sent
     _write_payments(scene, key, seen)
 
 

@@ -232,7 +232,7 @@ class GateTruth(NamedTuple):
 
 
 class LineTruth(NamedTuple):
-    """A billed line of a gate: seconds from the gate's final approval to the issue; null while unapproved."""
+    """A billed line of a gate: seconds from the gate's final approval to the sending; null while unapproved."""
 
     invoice_line: str
     milestone: str

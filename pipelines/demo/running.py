@@ -62,7 +62,7 @@ class Shown:
     portal: str
     refreshed: Refresh
     seconds: float
-    try_milestone: str | None
+    waiting: tuple[str, str] | None  # the source and key of a gate that waits for its client
 
 
 def run(plan: Plan, saying: Callable[[str], None], shown: Callable[[Shown], None]) -> None:
@@ -93,7 +93,7 @@ def run(plan: Plan, saying: Callable[[str], None], shown: Callable[[Shown], None
         address = f"http://{HOST}:{plan.port}"
         for path in ("/_stcore/health", "/"):
             _await(f"{address}{path}", dashboard, "the dashboard")
-        shown(Shown(address, portal_address, refreshed, time.perf_counter() - began, _waiting_milestone(settings)))
+        shown(Shown(address, portal_address, refreshed, time.perf_counter() - began, _waiting(settings)))
         if plan.hold:
             _hold({"the portal": portal, "the dashboard": dashboard})
 
@@ -193,8 +193,8 @@ def _config(plan: Plan, portal: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _waiting_milestone(settings: Settings) -> str | None:
-    """The key of a gate of Relay that waits for the client's decision, for a person to approve."""
+def _waiting(settings: Settings) -> tuple[str, str] | None:
+    """Source and key of a gate that waits for the client's decision, Relay's where it has one."""
     import duckdb
 
     from pipelines import snapshots
@@ -203,12 +203,12 @@ def _waiting_milestone(settings: Settings) -> str | None:
     if serving is None:
         return None
     query = (
-        "select source_key from marts.gates where source = 'relay' and status = 'awaiting_decision'"
-        " order by submitted_at desc limit 1"
+        "select source, source_key from marts.gates where status = 'awaiting_decision' and approver_side = 'client'"
+        " order by source = 'relay' desc, submitted_at desc limit 1"
     )
     with duckdb.connect(str(serving.path), read_only=True) as con:
         found = con.execute(query).fetchall()
-    return str(found[0][0]) if found else None
+    return (str(found[0][0]), str(found[0][1])) if found else None
 
 
 # --- processes -------------------------------------------------------------------------------------------
@@ -310,23 +310,27 @@ def _free_port(preferred: int) -> int:
     raise fault("ports", "there is no free port on 127.0.0.1.", "End some programs and try again.")
 
 
-def greeting(shown: Shown, data: Path) -> str:
+def greeting(plan: Plan, shown: Shown) -> str:
     """What a person sees once the demo is up, with two commands to try."""
     lines = [
         f"Dashboard  {shown.dashboard}",
         f"Portal     {shown.portal}/docs",
         f"Ready in {shown.seconds:.1f} s; the refresh took {shown.refreshed.seconds:.1f} s.",
+        "",
     ]
-    if shown.try_milestone:
+    if not plan.hold:
+        return "\n".join([*lines, "Both answered, and end now."])
+    if shown.waiting:
+        source, key = shown.waiting
         lines += [
-            "",
             "Approve a gate as the client, then refresh and look again:",
-            f"  curl -X POST {shown.portal}/v1/milestones/{shown.try_milestone}/events \\",
-            f"    -H 'Authorization: Bearer {TOKENS['relay']}' \\",
+            f"  curl -X POST {shown.portal}/v1/milestones/{key}/events \\",
+            f"    -H 'Authorization: Bearer {TOKENS[source]}' \\",
             "    -H 'Content-Type: application/json' -d '{\"type\": \"approve\"}'",
-            f"  {_milepost()} refresh --data {_near(data)}",
+            f"  {_milepost()} refresh --data {_near(plan.data)}",
+            "",
         ]
-    return "\n".join([*lines, "", "Ctrl-C ends everything."])
+    return "\n".join([*lines, "Ctrl-C ends everything."])
 
 
 def _milepost() -> str:

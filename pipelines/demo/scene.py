@@ -12,8 +12,8 @@ from random import Random
 
 from pipelines.demo.firms import Firm
 from pipelines.demo.hours import HOUR, Office
-from pipelines.demo.playbooks import Playbook
 from pipelines.demo.records import ENTITIES, SECONDS_A_DAY, TRUTHS, DeletionTruth, Rows
+from pipelines.playbooks import Playbook
 
 
 @dataclass(frozen=True, slots=True)

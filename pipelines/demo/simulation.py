@@ -30,7 +30,6 @@ from pipelines.demo.firms import (
 )
 from pipelines.demo.gates import Gate, draw_gates, gate_truth, write_gate, write_papers
 from pipelines.demo.hours import HOUR, office
-from pipelines.demo.playbooks import Playbook, load_playbooks
 from pipelines.demo.records import (
     ENTITIES,
     SECONDS_A_DAY,
@@ -53,6 +52,7 @@ from pipelines.demo.scope import (
     write_extras,
     write_orders,
 )
+from pipelines.playbooks import Playbook, load_playbooks
 from pipelines.settings import PROJECT
 
 SPAN_DAYS = 730  # contracts are signed over the two years before the month of as_of

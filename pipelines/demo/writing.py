@@ -27,9 +27,9 @@ from pyarrow.parquet import ParquetWriter
 
 from models.faults import fault
 from pipelines.demo.firms import FIRMS
-from pipelines.demo.playbooks import Playbook
 from pipelines.demo.records import ENTITIES, PORTAL, TRUTHS, Row, kinds
 from pipelines.demo.simulation import counts, lives, rates
+from pipelines.playbooks import Playbook
 
 ROWS_A_GROUP = 8_192  # bounds memory: some forty tables each hold at most this many rows
 _CENT = pa.scalar(Decimal("0.01"))

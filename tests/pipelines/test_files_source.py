@@ -14,9 +14,10 @@ import pytest
 import xlsxwriter
 
 from models.faults import Fault
+from pipelines import pulling
 from pipelines.pulling import pull
 from pipelines.settings import Settings
-from pipelines.sources.files import tables
+from pipelines.sources.files import Whole, tables
 
 NOW = dt.datetime(2026, 3, 4, 12, tzinfo=dt.UTC)
 Rows = list[dict[str, Any]]
@@ -126,21 +127,12 @@ def test_parquet_values_become_text_without_losing_digits_or_zones(tmp_path: Pat
 
 def test_json_lines_may_differ_in_their_fields(tmp_path: Path) -> None:
     put(
-        tmp_path,
-        "a.jsonl",
-        '{"id": 1, "amount": 12500.00, "ok": true}\n\n{"id": 2, "client": {"name": "Zoë", "n": 1.5}}\n',
+        tmp_path, "a.jsonl", '{"id": 1, "amount": 12500.00, "ok": true}\n\n{"id": 2, "of": {"name": "Zoë", "n": 1.5}}\n'
     )
-    rows = read(tmp_path, glob="*.jsonl")
-    assert rows == [
-        {"id": "1", "amount": "12500.00", "ok": "true", "client": None, "_file": "inbox/a.jsonl", "_row": "1"},
-        {
-            "id": "2",
-            "amount": None,
-            "ok": None,
-            "client": '{"name": "Zoë"}',
-            "_file": "inbox/a.jsonl",
-            "_row": "3",
-        },
+    place = {"_file": "inbox/a.jsonl"}
+    assert read(tmp_path, glob="*.jsonl") == [
+        {"id": "1", "amount": "12500.00", "ok": "true", "of": None, **place, "_row": "1"},
+        {"id": "2", "amount": None, "ok": None, "of": '{"name": "Zoë", "n": 1.5}', **place, "_row": "3"},
     ]
 
 
@@ -270,6 +262,22 @@ class TestPulled:
         assert noted[0] == ("books", "files", "Own books", "ok", 2, None)
         assert noted[1][:5] == ("books", "files", "Own books", "failed", 0)
         assert "inbox/b.csv, row 2" in noted[1][5]
+
+    def test_tables_are_replaced_together_or_not_at_all(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        settings = house(tmp_path, clients={"glob": "a.csv"})
+
+        def tables_of(clients: pl.DataFrame, projects: pl.DataFrame) -> None:
+            given = {"clients": clients, "projects": projects}
+            made = {name: Whole(str(id(frame)), lambda frame=frame: frame) for name, frame in given.items()}
+            monkeypatch.setitem(pulling.WHOLES, "files", lambda *_: made)
+
+        monkeypatch.setattr(pulling, "WHOLES", dict(pulling.WHOLES))
+        tables_of(pl.DataFrame({"id": ["1"]}), pl.DataFrame({"id": ["1"]}))
+        pull(settings, "books", NOW)
+        tables_of(pl.DataFrame({"id": ["2"]}), pl.DataFrame())  # a table without a column cannot be made
+        with pytest.raises(duckdb.Error):
+            pull(settings, "books", NOW)
+        assert self.rows(tmp_path, "select id from raw_books.clients") == [("1",)]
 
     def test_all_raw_columns_are_text(self, tmp_path: Path) -> None:
         put(tmp_path, "a.jsonl", json.dumps({"id": 1, "ok": True, "none": None, "x": 1.5}))

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from models.faults import Fault
-from pipelines.demo.playbooks import load_playbooks
+from pipelines.playbooks import load_playbooks
 from pipelines.settings import PROJECT
 
 SHIPPED = load_playbooks(PROJECT / "data" / "playbooks")

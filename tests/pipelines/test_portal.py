@@ -249,11 +249,15 @@ def test_a_write_never_stands_before_what_a_puller_has_seen() -> None:
 
 
 def test_of_twenty_who_approve_at_once_one_succeeds() -> None:
-    portal = client(migration())
-    answers: list[int] = []
-    threads = [
-        threading.Thread(target=lambda: answers.append(act(portal, "mil_2", "approve").status_code)) for _ in range(20)
-    ]
+    records = migration()
+    records["milestone_events"] += [event(f"p{n}", "mil_2", "planned", "2026-03-01T08:00:00Z") for n in range(2000)]
+    portal, answers, start = client(records), [], threading.Barrier(20)
+
+    def approve() -> None:
+        start.wait()
+        answers.append(act(portal, "mil_2", "approve").status_code)
+
+    threads = [threading.Thread(target=approve) for _ in range(20)]
     for one in threads:
         one.start()
     for one in threads:

@@ -270,7 +270,7 @@ def test_a_wrong_token_is_told_at_once(tmp_path: Path) -> None:
         ((200, {}, b'{"data": [{"id": "c1", "name": "n"}]}'), "the record 'c1' without updated_at"),
         ((200, {}, b'{"data": [{"updated_at": "2026-03-01T09:00:00Z"}]}'), "a record without id"),
         (page(person("c1", "last week")), "record 'c1', field updated_at: 'last week' is not an instant."),
-        ((200, {}, b'{"data": [{"id": "c1", "updated_at": "2026-03-01T09:00:00Z"}]}'), "record 'c1' has no field name."),
+        ((200, {}, b'{"data": [{"id": "c1", "updated_at": "2026-03-01T09:00:00Z"}]}'), "'c1' has no field name."),
         ((404, {}, b'{"detail": "no such entity"}'), "answers 404: no such entity."),
         ((503, {}, b""), "answers 503."),
         (page(person("c1"), following="again"), "gives the cursor 'again' again"),

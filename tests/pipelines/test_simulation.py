@@ -482,12 +482,12 @@ def test_only_the_planted_violations_break_the_order_of_events():
     assert told == broken
 
 
-def test_billing_lags_run_from_the_final_approval_to_the_issue():
+def test_billing_lags_run_from_the_final_approval_to_the_sending():
     approved = {row["milestone"]: row["approved_at"] for row in planted("gates")}
     for line in planted("lines"):
         invoice = by_key("invoices")[by_key("invoice_lines")[line["invoice_line"]]["invoice"]]
         since = approved[line["milestone"]]
-        wanted = None if since is None else seconds(since, invoice["issued_at"])
+        wanted = None if since is None else seconds(since, invoice["sent_at"] or invoice["issued_at"])
         assert line["lag_seconds"] == wanted
 
 
