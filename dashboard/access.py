@@ -7,13 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pipelines.settings import Settings
 
-
-def visible_firms(settings: Settings, in_snapshot: Iterable[str]) -> tuple[str, ...]:
-    """The firms whose records a viewer may see: all that the snapshot holds and the settings still name.
-
-    A snapshot read without settings (no source is configured) shows every firm in it.
-    """
-    configured = {source.firm for source in settings.sources.values()}
-    return tuple(sorted(firm for firm in in_snapshot if not configured or firm in configured))
+def visible_firms(in_snapshot: Iterable[str]) -> tuple[str, ...]:
+    """The firms whose records a viewer may see: everyone who can open the dashboard sees every firm."""
+    return tuple(in_snapshot)

@@ -91,8 +91,8 @@ class Store:
         Raises `ValueError` for a mart or column that is not in the catalogue: names never come from a viewer.
         """
         conditions = tuple(only) + tuple((name, "in", values) for name, values in (where or {}).items() if values)
-        if not self.sees_all and "firm" in mart_columns(mart):
-            conditions += (("firm", "in", self.firms),)
+        if not self.sees_all:
+            conditions += (self._only_mine(mart),)
         sql, values = _select(mart, columns, conditions, order, limit)
         return self._kept(
             ("table", sql, repr(values)), lambda con: cast(pl.DataFrame, con.sql(sql, params=values).pl())
@@ -113,6 +113,12 @@ class Store:
         allowed = tuple(firm for firm in asked if firm in self.firms) or ("",)
         return replace(question, where={**question.where, "firm": allowed})
 
+    def _only_mine(self, mart: str) -> Condition:
+        """What holds a mart to its viewer's firms: by firm, or by source where rows know no firm."""
+        if "firm" in mart_columns(mart):
+            return "firm", "in", self.firms
+        return "source", "in", tuple(self.table("source_pulls", ["source"])["source"])
+
     def _kept(self, key: Hashable, ask: Callable[[duckdb.DuckDBPyConnection], Kept]) -> Kept:
         return cast(Kept, _answered(str(self.path), self.firms, Asked(key, ask)))
 
@@ -124,7 +130,7 @@ def current() -> Store | None:
     if snapshot is None:
         return None
     currency, firms = _card(str(snapshot.path))
-    visible = visible_firms(settings, firms)
+    visible = visible_firms(firms)
     return Store(
         snapshot.id, snapshot.path, snapshot.as_of, snapshot.published_at, currency, visible, len(visible) == len(firms)
     )

@@ -17,8 +17,8 @@ from dashboard.numbers import plain, worded
 
 Figure = dict[str, Any]
 
-ACCENT, WARN, GOOD, SECOND, MUTED = "#000001", "#000002", "#000003", "#000004", "#000005"
-SOFT, OCHRE, FAINT, INK, QUIET = "#000006", "#000007", "#000008", "#000009", "#000010"
+PLACES = tuple(f"#{place:06d}" for place in range(1, 11))  # "#000001" to "#000010": what Streamlit replaces
+ACCENT, WARN, GOOD, SECOND, MUTED, SOFT, OCHRE, FAINT, INK, QUIET = PLACES
 BACKGROUND = "#000038"
 MOST_MARKS = 2000
 OPEN = ("in_progress", "awaiting_decision", "changes_requested")
@@ -111,7 +111,7 @@ def finished_over_time(frame: pl.DataFrame, *, axis: str, lines: Mapping[str, fl
 
 
 def open_against_past(frame: pl.DataFrame, limits: pl.DataFrame, *, axis: str) -> Figure:
-    """A mark per open row (`group`, `value`, `label`) against P50 and P85 of finished ones (`label`, `value`, `p85`)."""
+    """A mark per open row (`group`, `value`, `label`) against finished ones (`label`, `value` = P50, `p85`)."""
     past = {row["label"]: row for row in limits.to_dicts()}
     groups = list(dict.fromkeys(frame["group"].to_list()))[::-1]
     names = {group: _short(group) for group in groups}
@@ -178,7 +178,7 @@ def pairs(frame: pl.DataFrame, *, axis: str, unit: str, series: Sequence[tuple[s
 
 
 def amount_by_age(frame: pl.DataFrame, *, x: str, y: str, currency: str) -> Figure:
-    """A mark per row: `age_days` across, `amount` up, logarithmic; a circle for a gate, a diamond for a change order."""
+    """A mark per row: `age_days` across, `amount` up, logarithmic; circles for gates, diamonds for change orders."""
     shown = frame.head(MOST_MARKS).to_dicts()
     data = []
     for owed_for, words, colour, symbol in (

@@ -1,0 +1,125 @@
+"""Figures as plain dicts: what Plotly accepts, within the bound of marks, in colours of the theme."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+import pytest
+from streamlit.elements.lib import streamlit_plotly_theme as theme
+
+from dashboard import figures
+
+DAY = date(2026, 6, 1)
+WEEKS = pl.DataFrame({"day": [DAY, DAY + timedelta(days=7)], "value": [3.0, 1.0], "n": [3, 1]})
+RANGES = pl.DataFrame(
+    {"label": ["Kickoff", "Go-live", "Permits"], "value": [4.0, 9.0, None], "p85": [8.0, None, None], "n": [30, 7, 2],
+     "note": [None, "n = 7: too few for P85", "n = 2: too few"]}
+)  # fmt: skip
+MONEY = pl.DataFrame({"label": ["not due", "over 90"], "value": [Decimal("12000.50"), Decimal("-30.00")], "n": [3, 1]})
+DOTS = pl.DataFrame({"label": ["a", "b"], "day": [DAY, DAY], "value": [3.0, 40.0]})
+AGES = pl.DataFrame({"group": ["Kickoff", "Kickoff", "Permits"], "value": [2.0, 900.0, 5.0], "label": ["a", "b", "c"]})
+OWED = pl.DataFrame(
+    {"owed_for": ["gate", "change order"], "age_days": [3.0, 80.0], "amount": [Decimal("100.00"), Decimal("9000.00")],
+     "gate_label": ["Kickoff", None], "client": ["Aster", "Aster"], "project": ["P", "Q"]}
+)  # fmt: skip
+GATES = pl.DataFrame(
+    {"gate_label": ["Kickoff", "Build", "Hand-over"], "sequence": [1, 2, 3],
+     "status": ["approved", "in_progress", "waived"],
+     "started_at": [datetime(2026, 1, 1), datetime(2026, 2, 1), datetime(2026, 3, 1)],
+     "approved_at": [datetime(2026, 1, 9), None, None], "baseline_on": [date(2026, 1, 5), None, None],
+     "due_on": [date(2026, 1, 7), date(2026, 3, 1), None]}
+)  # fmt: skip
+SERIES = [("value", "P50", figures.ACCENT), ("p85", "P85", figures.WARN)]
+
+DRAWN: dict[str, figures.Figure] = {
+    "over_time": figures.over_time(
+        WEEKS, axis="Gates per week", unit="count", width_days=7, partial=DAY + timedelta(days=9)
+    ),
+    "percentile_ranges": figures.percentile_ranges(RANGES, axis="Elapsed days"),
+    "finished": figures.finished_over_time(DOTS, axis="Elapsed days", lines={"P50": 9.0, "P85": None}),
+    "open": figures.open_against_past(AGES, RANGES, axis="Age (elapsed days)"),
+    "pairs": figures.pairs(RANGES, axis="Elapsed days", unit="days", series=SERIES),
+    "amount_by_age": figures.amount_by_age(OWED, x="Days", y="USD", currency="USD"),
+    "bars": figures.bars(MONEY, axis="Open balance (USD)", unit="money", currency="USD", warn=("over 90",)),
+    "histogram": figures.histogram(DOTS, axis="Days", counted="% of allocations", lines={"P50": 9.0}),
+    "timeline": figures.gate_timeline(GATES, as_of=datetime(2026, 6, 30)),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_figure_is_a_plain_dict_that_plotly_accepts(name: str) -> None:
+    import plotly.graph_objects as go
+
+    json.dumps(DRAWN[name])  # no Decimal, no date, no frame
+    go.Figure(DRAWN[name])
+
+
+@pytest.mark.parametrize("name", set(DRAWN) - {"timeline"})
+def test_an_axis_names_its_unit(name: str) -> None:
+    layout = DRAWN[name]["layout"]
+    written = layout["xaxis"].get("title", {}).get("text", "") + "".join(a["text"] for a in layout["annotations"])
+    assert any(unit in written for unit in ("days", "Days", "USD", "week"))
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_figure_lets_the_page_shine_through_so_that_one_serves_both_themes(name: str) -> None:
+    assert DRAWN[name]["layout"]["paper_bgcolor"] == "rgba(0,0,0,0)"
+    colours = {c for trace in DRAWN[name]["data"] for c in _colours(trace)}
+    assert colours <= set(figures.PLACES)
+
+
+def test_colours_are_the_places_that_streamlit_fills_from_the_theme() -> None:
+    assert list(figures.PLACES) == [getattr(theme, f"CATEGORY_{place}") for place in range(10)]
+    assert figures.BACKGROUND == theme.BG_COLOR
+
+
+def test_too_few_rows_are_told_in_words_and_not_drawn() -> None:
+    figure = DRAWN["percentile_ranges"]
+    assert "n = 2: too few" in {note["text"] for note in figure["layout"]["annotations"]}
+    assert not any("Permits" in str(y) for trace in figure["data"] for y in trace["y"])
+
+
+def test_the_bar_of_a_week_that_is_not_over_is_paler() -> None:
+    assert DRAWN["over_time"]["data"][0]["marker"]["opacity"] == [1.0, 0.45]
+
+
+def test_a_gate_far_older_than_the_rest_is_written_at_the_edge() -> None:
+    figure = figures.open_against_past(AGES, RANGES, axis="Age")
+    assert figure["layout"]["xaxis"]["range"][1] < 900
+    assert any("900" in note["text"] for note in figure["layout"]["annotations"])
+
+
+def test_an_open_gate_past_the_85th_percentile_has_another_colour_and_shape() -> None:
+    old = pl.DataFrame({"group": ["Kickoff", "Kickoff"], "value": [2.0, 20.0], "label": ["young", "old"]})
+    young, late = figures.open_against_past(old, RANGES, axis="Age")["data"][-2:]
+    assert (young["x"], late["x"]) == ([2.0], [20.0])
+    assert young["marker"]["color"] != late["marker"]["color"]
+    assert young["marker"]["symbol"] != late["marker"]["symbol"]
+
+
+def test_shares_of_a_histogram_add_up_to_a_hundred_across_its_colours() -> None:
+    frame = pl.DataFrame({"value": [-3.0, 1.0, 2.0, 30.0]})
+    traces = figures.histogram(frame, axis="Days", counted="%", lines={})["data"]
+    assert sum(sum(trace["y"]) for trace in traces) == 100
+    assert [len(trace["x"]) for trace in traces] == [1, 3]
+
+
+def test_a_waived_gate_has_no_bar_and_an_open_one_runs_to_the_clock() -> None:
+    bars = DRAWN["timeline"]["data"][0]
+    runs = {bars["y"][i]: (bars["x"][i][:10], bars["x"][i + 1][:10]) for i in range(0, len(bars["x"]), 3)}
+    assert runs == {"1 Kickoff": ("2026-01-01", "2026-01-09"), "2 Build": ("2026-02-01", "2026-06-30")}
+
+
+def test_no_chart_holds_more_marks_than_a_browser_draws_at_once() -> None:
+    many = pl.DataFrame({"group": ["g"] * 5000, "value": [1.0] * 5000, "label": ["x"] * 5000})
+    figure = figures.open_against_past(many, RANGES.clear(), axis="Age")
+    assert sum(len(trace["x"]) for trace in figure["data"]) <= figures.MOST_MARKS
+
+
+def _colours(trace: dict[str, Any]) -> list[str]:
+    found = [part["color"] for part in (trace.get("marker", {}), trace.get("line", {})) if "color" in part]
+    return [colour for each in found for colour in (each if isinstance(each, list) else [each])]

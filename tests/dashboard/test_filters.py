@@ -1,0 +1,71 @@
+"""Filters as a link, as a question's filters and as a span of days."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dashboard import filters
+from dashboard.filters import Filters
+
+OPTIONS = {
+    "firm": {"Northlight Studio": "Northlight Studio", "Hearth & Beam": "Hearth & Beam"},
+    "client": {"relay:cli_1": "Aster", "relay:cli_2": "Borealis"},
+    "playbook": {"brand_identity": "Brand identity"},
+    "manager": {"Ida Ek": "Ida Ek"},
+}
+AS_OF = date(2026, 6, 30)
+
+some = {name: st.lists(st.sampled_from(sorted(values)), unique=True).map(tuple) for name, values in OPTIONS.items()}
+days = st.dates(date(2000, 1, 1), date(2030, 1, 1))
+periods = st.sampled_from(sorted(filters.PERIODS)) | st.tuples(days, days).map(
+    lambda d: filters.custom_period(*sorted(d))
+)
+
+
+@given(st.builds(Filters, **some, period=periods))
+def test_filters_survive_the_way_through_a_link(chosen: Filters) -> None:
+    assert filters.read(chosen.params(), OPTIONS) == chosen
+
+
+@given(st.dictionaries(st.sampled_from([*filters.PARAMS, "other"]), st.lists(st.text(max_size=12), max_size=3)))
+def test_a_link_never_yields_a_value_that_was_not_offered(params: dict[str, list[str]]) -> None:
+    read = filters.read(params, OPTIONS)
+    for name in filters.CHOICES:
+        assert set(getattr(read, name)) <= set(OPTIONS[name])
+    read.span(AS_OF)
+
+
+def test_filters_at_their_default_leave_the_link_empty() -> None:
+    assert Filters().params() == {}
+
+
+def test_clients_are_asked_for_by_id() -> None:
+    chosen = Filters(client=("relay:cli_1",), firm=("Hearth & Beam",))
+    assert chosen.where() == {"client_id": ("relay:cli_1",), "firm": ("Hearth & Beam",)}
+
+
+@pytest.mark.parametrize(
+    ("period", "span"),
+    [
+        ("30d", (date(2026, 6, 1), AS_OF)),
+        ("12m", (date(2025, 7, 1), AS_OF)),
+        ("ytd", (date(2026, 1, 1), AS_OF)),
+        ("all", (None, None)),
+        ("2026-02-01..2026-02-28", (date(2026, 2, 1), date(2026, 2, 28))),
+    ],
+)
+def test_a_period_is_a_span_of_whole_days_with_both_ends(period: str, span: tuple[date | None, date | None]) -> None:
+    assert Filters(period=period).span(AS_OF) == span
+
+
+def test_twelve_months_back_from_a_leap_day_begin_on_the_first_of_march() -> None:
+    assert Filters().span(date(2028, 2, 29)) == (date(2027, 3, 1), date(2028, 2, 29))
+
+
+@pytest.mark.parametrize("period", ["2026-02-28..2026-02-01", "2026-02-30..2026-03-01", "..", "2026-01-01", ""])
+def test_a_period_that_is_none_is_dropped(period: str) -> None:
+    assert filters.read({"period": [period]}, OPTIONS) == Filters()

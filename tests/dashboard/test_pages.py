@@ -1,0 +1,169 @@
+"""Every page, full, without a row and filtered to nothing; and that its numbers are the measures' answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from conftest import PAGES, Open, html_of, link_of, tiles_of
+
+from dashboard import access, data
+from dashboard.data import Reading, Store
+from dashboard.filters import Filters
+from models.measure import Question
+from pipelines import settings, snapshots
+
+NOTHING = {"firm": "Relay Onboarding", "playbook": "custom_home"}
+
+
+@pytest.fixture
+def store(full: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setenv("MILEPOST_DATA", str(full))
+    monkeypatch.delenv("MILEPOST_CONFIG", raising=False)
+    found = data.current()
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_full_page_shows_its_title_its_age_and_every_source(open_page: Open, full: Path, page: str) -> None:
+    app = open_page(full, page)
+    assert not app.exception
+    assert app.title[0].value.lower().replace(" ", "-") == page
+    shown = html_of(app)
+    assert "As of 30 Jun 2026, 12:00 UTC" in shown
+    assert "Northlight Studio, pulled 30 Jun 2026, 11:00" in shown
+    assert "Hearth &amp; Beam: pull failed 30 Jun 2026, 11:50, older records stand" in shown
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_without_a_row_says_why_and_what_to_do(open_page: Open, without_rows: Path, page: str) -> None:
+    app = open_page(without_rows, page)
+    assert not app.exception
+    assert "mp-empty" in html_of(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_filtered_to_nothing_offers_to_reset(open_page: Open, full: Path, page: str) -> None:
+    app = open_page(full, page, NOTHING)
+    assert not app.exception
+    if page != "data-health":
+        assert "reset the filters" in html_of(app) or all(value is None for value in tiles_of(app).values())
+    app.sidebar.button[0].click().run()
+    assert link_of(app).keys() <= {"project"}
+    assert not app.exception
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_before_the_first_refresh_says_which_command_to_run(open_page: Open, tmp_path: Path, page: str) -> None:
+    app = open_page(tmp_path, page)
+    assert not app.exception
+    assert "No snapshot has been published yet." in html_of(app)
+    assert "milepost refresh" in html_of(app)
+
+
+def test_settings_that_cannot_be_read_are_told_with_file_and_cure(open_page: Open, tmp_path: Path) -> None:
+    (tmp_path / "milepost.toml").write_text("sources = [", "utf-8")
+    app = open_page(tmp_path, "overview")
+    assert not app.exception
+    assert "milepost.toml" in html_of(app)
+    assert "Mend the line it names." in html_of(app)
+
+
+@pytest.mark.parametrize("page", PAGES[:4])
+@pytest.mark.parametrize(
+    "params", [{}, {"firm": "Northlight Studio", "period": "all"}, {"period": "2026-01-01..2026-03-31"}]
+)
+def test_a_tile_shows_what_the_measure_answers(
+    open_page: Open, full: Path, store: Store, page: str, params: dict[str, str]
+) -> None:
+    tiles = tiles_of(open_page(full, page, params))
+    assert tiles
+    chosen = Filters(firm=(params["firm"],) if "firm" in params else (), period=params.get("period", "12m"))
+    for measure, value in tiles.items():
+        answer = store.answer(Reading(store, chosen).question(measure)).row(0, named=True)
+        assert value == answer["value"], measure
+
+
+def test_at_most_six_tiles_stand_on_a_page(open_page: Open, full: Path) -> None:
+    assert all(len(tiles_of(open_page(full, page))) <= 6 for page in PAGES)
+
+
+def test_a_filter_in_the_link_is_set_in_the_side_bar(open_page: Open, full: Path) -> None:
+    app = open_page(full, "scope", {"firm": "Hearth & Beam", "period": "90d"})
+    assert app.sidebar.multiselect(key="pick_firm").value == ["Hearth & Beam"]
+    assert app.sidebar.selectbox(key="pick_period").value == "90d"
+
+
+def test_a_filter_set_in_the_side_bar_stands_in_the_link(open_page: Open, full: Path) -> None:
+    app = open_page(full, "overview")
+    app.sidebar.multiselect(key="pick_firm").set_value(["Northlight Studio"]).run()
+    app.sidebar.selectbox(key="pick_period").set_value("ytd").run()
+    assert link_of(app) == {"firm": ["Northlight Studio"], "period": ["ytd"]}
+    assert tiles_of(app) == tiles_of(open_page(full, "overview", {"firm": "Northlight Studio", "period": "ytd"}))
+
+
+def test_links_carry_ids_and_no_client_names(open_page: Open, full: Path, store: Store) -> None:
+    client = store.table("clients", ["client_id", "client"], limit=1).row(0, named=True)
+    app = open_page(full, "overview")
+    app.sidebar.multiselect(key="pick_client").set_value([client["client_id"]]).run()
+    assert link_of(app) == {"client": [client["client_id"]]}
+
+
+def test_a_link_with_unknown_values_opens_the_page_unfiltered(open_page: Open, full: Path) -> None:
+    app = open_page(full, "overview", {"firm": "x' or 1=1 --", "period": "yesterday", "colour": "red"})
+    assert not app.exception
+    assert tiles_of(app) == tiles_of(open_page(full, "overview"))
+    assert link_of(app) == {}
+
+
+def test_a_project_in_the_link_is_the_one_shown(open_page: Open, full: Path, store: Store) -> None:
+    row = store.table("projects", ["project_id", "project"], order=("-project_id",), limit=1).row(0, named=True)
+    app = open_page(full, "project", {"project": row["project_id"]})
+    assert app.selectbox(key="pick_project").value == row["project_id"]
+    assert f"<h2>{row['project']}</h2>".replace("&", "&amp;") in html_of(app)
+
+
+def test_a_project_chosen_on_the_page_stands_in_the_link(open_page: Open, full: Path, store: Store) -> None:
+    last = store.table("projects", ["project_id"], order=("-project_id",), limit=1).item()
+    app = open_page(full, "project")
+    app.selectbox(key="pick_project").set_value(last).run()
+    assert link_of(app) == {"project": [last]}
+    assert not app.exception
+
+
+def test_a_viewer_who_may_see_one_firm_is_answered_for_that_firm_alone(
+    full: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "visible_firms", lambda firms: access.visible_firms(firms)[:1])
+    held = data.current()
+    assert held is not None
+    assert held.firms == store.firms[:1]
+    asked = Question("F10", ("firm",))
+    assert held.answer(asked)["firm"].to_list() == list(held.firms)
+    other = Question("F10", where={"firm": (store.firms[1],)})
+    assert store.answer(other).row(0, named=True)["n"] > 0
+    assert held.answer(other).row(0, named=True)["n"] == 0
+    for mart in ("projects", "gates", "invoices", "source_pulls"):
+        assert set(held.table(mart, ["firm"])["firm"]) == set(held.firms)
+    sources = set(held.table("source_pulls", ["source"])["source"])
+    assert set(held.table("rejects", ["source"])["source"]) <= sources
+
+
+def test_a_new_snapshot_is_read_without_a_restart(open_page: Open, tmp_path: Path, full: Path) -> None:
+    old = snapshots.newest(settings.load(data=full).snapshots)
+    assert old is not None
+    app = open_page(tmp_path, "overview")
+    assert "No snapshot" in html_of(app)
+    target = tmp_path / "snapshots"
+    target.mkdir()
+    for file in (old.path, old.path.with_suffix(".json")):
+        (target / file.name).write_bytes(file.read_bytes())
+    assert tiles_of(app.run())
+
+
+def test_only_catalogued_tables_and_columns_can_be_read(store: Store) -> None:
+    with pytest.raises(ValueError, match="no mart 'secrets'"):
+        store.table("secrets", ["token"])
+    with pytest.raises(ValueError, match="no column"):
+        store.table("gates", ["gate_id; drop table gates"])
