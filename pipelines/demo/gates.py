@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from pipelines.demo import playbooks
+from pipelines import playbooks
 from pipelines.demo.hours import HOUR
 from pipelines.demo.records import (
     SECONDS_A_DAY,
