@@ -80,16 +80,21 @@ def amount(value: object) -> str:
 
 
 def test_every_gates_state_attempts_and_spans(portfolio: Portfolio, con: duckdb.DuckDBPyConnection) -> None:
-    rows = found(con, """
+    rows = found(
+        con,
+        """
         select source_key, status, started_at::varchar, approved_at::varchar, cycle_days, work_days, client_wait_days,
             team_wait_days, authority_wait_days, idle_days, rework_days, attempt_count, is_reopened, is_auto_approved
-        from marts.gates""")  # fmt: skip
+        from marts.gates""",
+    )
     settled = [truth for truth in portfolio.truth["gates"] if truth["is_settled"] and truth["milestone"] in rows]
     assert len(settled) > 600
     for truth in settled:
         status, started, approved, cycle, *spans, attempts, reopened, auto = rows[truth["milestone"]]
-        planted = [truth[f"{name}_seconds"] for name in (
-            "work", "client_wait", "team_wait", "authority_wait", "idle", "rework")]  # fmt: skip
+        planted = [
+            truth[f"{name}_seconds"]
+            for name in ("work", "client_wait", "team_wait", "authority_wait", "idle", "rework")
+        ]
         assert (status, stamp(started), stamp(approved)) == (
             truth["status"],
             truth["started_at"],
@@ -106,10 +111,13 @@ def stamp(written: str | None) -> str | None:
 
 
 def test_every_gates_money(portfolio: Portfolio, con: duckdb.DuckDBPyConnection) -> None:
-    rows = found(con, """
+    rows = found(
+        con,
+        """
         select gates.source_key, gates.bills_amount_local, coalesce(sum(billing.contract_amount_local), 0), any_value(unbilled_amount_local)
         from marts.gates as gates left join marts.gate_billing as billing on gates.gate_id = billing.gate_id and billing.is_counted
-        group by gates.gate_id, gates.source_key, gates.bills_amount_local""")  # fmt: skip
+        group by gates.gate_id, gates.source_key, gates.bills_amount_local""",
+    )
     checked = [truth for truth in portfolio.truth["gates"] if truth["milestone"] in rows]
     for truth in checked:
         planted = (truth["amount"], truth["invoiced"], truth["unbilled"])
@@ -126,9 +134,12 @@ def test_every_lines_billing_lag(portfolio: Portfolio, con: duckdb.DuckDBPyConne
 
 
 def test_every_change_order(portfolio: Portfolio, con: duckdb.DuckDBPyConnection) -> None:
-    rows = found(con, """
+    rows = found(
+        con,
+        """
         select source_key, status, coalesce(is_after_scope_lock, false), decision_days, approved_amount_local
-        from marts.change_orders""")  # fmt: skip
+        from marts.change_orders""",
+    )
     for truth in portfolio.truth["change_orders"]:
         status, after_lock, decision_days, approved = rows[truth["change_order"]]
         planted = (truth["status"], truth["is_after_scope_lock"], truth["decision_seconds"], truth["approved"])
@@ -154,7 +165,9 @@ def test_every_missing_late_or_expired_document(portfolio: Portfolio, con: duckd
 
 
 def test_every_projects_scope(portfolio: Portfolio, con: duckdb.DuckDBPyConnection) -> None:
-    rows = found(con, """
+    rows = found(
+        con,
+        """
         with orders as (
             select project_id,
                 sum(approved_amount_local) as approved, sum(abs(approved_amount_local)) as churned,
@@ -169,19 +182,33 @@ def test_every_projects_scope(portfolio: Portfolio, con: duckdb.DuckDBPyConnecti
             from marts.extra_work group by project_id
         )
         select projects.source_key, contract_amount_local, approved, churned, pending, extra, uncovered, exposed
-        from marts.projects as projects left join orders using (project_id) left join work using (project_id)""")  # fmt: skip
+        from marts.projects as projects left join orders using (project_id) left join work using (project_id)""",
+    )
     for truth in portfolio.truth["scope"]:
-        planted = tuple(truth[name] for name in (
-            "contract", "approved_changes", "churned_changes", "pending_changes", "extra_after_lock", "uncovered_extra",
-            "exposed_extra"))  # fmt: skip
+        planted = tuple(
+            truth[name]
+            for name in (
+                "contract",
+                "approved_changes",
+                "churned_changes",
+                "pending_changes",
+                "extra_after_lock",
+                "uncovered_extra",
+                "exposed_extra",
+            )
+        )
         assert tuple(amount(value or 0) for value in rows[truth["project"]]) == planted, truth
 
 
 def test_planted_violations_deletions_and_counts_are_listed(
     portfolio: Portfolio, con: duckdb.DuckDBPyConnection
 ) -> None:
-    noted = {key for (key,) in con.execute(
-        "select source_key from marts.gates where chronology_note = 'submitted after its decision'").fetchall()}  # fmt: skip
+    noted = {
+        key
+        for (key,) in con.execute(
+            "select source_key from marts.gates where chronology_note = 'submitted after its decision'"
+        ).fetchall()
+    }
     assert noted == {truth["milestone"] for truth in portfolio.truth["violations"] if truth["submitted_at"]}
     deleted = set(
         con.execute("select entity, source_key from marts.rejects where detail = 'deleted in the tool'").fetchall()

@@ -19,23 +19,40 @@ World = Callable[..., duckdb.DuckDBPyConnection]
 
 CLIENT = {"source_key": "c1", "name": "Aster", "timezone": "America/New_York", "currency": "USD"}
 PROJECT = {
-    "source_key": "p1", "client": "c1", "name": "Rebrand", "playbook": "brand_identity", "manager": "Ida",
-    "contract_amount": "1000.00", "currency": "USD",
-    "signed_at": "2026-01-01T12:00:00Z", "kickoff_at": "2026-01-02T12:00:00Z",
-}  # fmt: skip
+    "source_key": "p1",
+    "client": "c1",
+    "name": "Rebrand",
+    "playbook": "brand_identity",
+    "manager": "Ida",
+    "contract_amount": "1000.00",
+    "currency": "USD",
+    "signed_at": "2026-01-01T12:00:00Z",
+    "kickoff_at": "2026-01-02T12:00:00Z",
+}
 GATE = {
-    "source_key": "g1", "project": "p1", "name": "Kickoff", "sequence": 1, "approver_side": "client",
-    "bills_pct": 40, "history_quality": "log",
-}  # fmt: skip
+    "source_key": "g1",
+    "project": "p1",
+    "name": "Kickoff",
+    "sequence": 1,
+    "approver_side": "client",
+    "bills_pct": 40,
+    "history_quality": "log",
+}
 
 
 def events(gate: str, *happened: tuple[str, str], side: str = "client") -> list[dict[str, Any]]:
     """Event rows of a gate from (type, instant) pairs."""
     return [
-        {"source_key": f"{gate}-{n}", "milestone": gate, "type": kind, "occurred_at": at, "origin": "log",
-         "actor_side": side if kind in ("approved", "changes_requested", "rejected") else "team"}
+        {
+            "source_key": f"{gate}-{n}",
+            "milestone": gate,
+            "type": kind,
+            "occurred_at": at,
+            "origin": "log",
+            "actor_side": side if kind in ("approved", "changes_requested", "rejected") else "team",
+        }
         for n, (kind, at) in enumerate(happened, 1)
-    ]  # fmt: skip
+    ]
 
 
 @pytest.fixture

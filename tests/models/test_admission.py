@@ -21,9 +21,17 @@ def reasons(con: duckdb.DuckDBPyConnection) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize(
     ("entity", "row", "message"),
     [
-        ("projects", {"contract_amount": "a lot"}, r"projects: record p1, field contract_amount: 'a lot' is not an amount"),
+        (
+            "projects",
+            {"contract_amount": "a lot"},
+            r"projects: record p1, field contract_amount: 'a lot' is not an amount",
+        ),
         ("projects", {"contract_amount": "10.005"}, r"'10\.005' is not an amount.*two decimals"),
-        ("projects", {"signed_at": "31/31/2026"}, r"record p1, field signed_at: '31/31/2026' is not an instant\. Write an"),
+        (
+            "projects",
+            {"signed_at": "31/31/2026"},
+            r"record p1, field signed_at: '31/31/2026' is not an instant\. Write an",
+        ),
         ("projects", {"currency": "dollars"}, r"'dollars' is not an ISO 4217 code"),
         ("projects", {"name": ""}, r"field name: is empty, but every row must have it"),
         ("projects", {"status": "paused"}, r"'paused' is unknown\. Known are: planned, active"),
@@ -43,7 +51,9 @@ def test_a_value_that_does_not_fit_is_named_with_its_record_field_and_cure(
 
 def test_a_day_that_is_no_date_is_named(world: World) -> None:
     plan = {"source_key": "d1", "milestone": "g1", "recorded_at": "2026-01-01T00:00:00Z", "due_on": "2026-02-30"}
-    with pytest.raises(Fault, match=r"record d1, field due_on: '2026-02-30' is not a date\. Write a date such as 2026-03-04"):
+    with pytest.raises(
+        Fault, match=r"record d1, field due_on: '2026-02-30' is not a date\. Write a date such as 2026-03-04"
+    ):
         world(milestone_plans=[plan])
 
 
@@ -55,7 +65,9 @@ def test_every_misfit_is_listed_not_only_the_first(world: World) -> None:
 
 def test_a_missing_required_column_is_named_with_the_cure(world: World) -> None:
     project = {key: value for key, value in PROJECT.items() if key != "currency"}
-    with pytest.raises(Fault, match=r"t: projects: the column currency is missing.*or name the column .* under `rename`"):
+    with pytest.raises(
+        Fault, match=r"t: projects: the column currency is missing.*or name the column .* under `rename`"
+    ):
         world(projects=[project])
 
 
@@ -65,8 +77,9 @@ def test_an_unknown_status_names_the_line_of_the_mapping_to_extend(tmp_path: Pat
     (folder / "clients.sql").write_text("/* row: x */\nselect id as source_key, id as name from raw.people", "utf-8")
     (folder / "projects.sql").write_text(
         "/* row: x */\nselect\n  id as source_key, id as client, id as name, 'USD' as currency,\n"
-        "  case state when 'on' then 'active' else state end as status\nfrom raw.people", "utf-8"
-    )  # fmt: skip
+        "  case state when 'on' then 'active' else state end as status\nfrom raw.people",
+        "utf-8",
+    )
     con = duckdb.connect()
     prepare(con)
     con.execute("create schema raw_t; create table raw_t.people as select 'k' as id, 'napping' as state")
@@ -84,7 +97,9 @@ def test_a_mapping_that_names_a_column_the_tool_lost_is_refused_in_words(tmp_pat
 
 
 def test_a_mapping_to_a_column_the_contract_lacks_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "clients.sql").write_text("/* row: x */ select id as source_key, id as nickname from raw.people", "utf-8")
+    (tmp_path / "clients.sql").write_text(
+        "/* row: x */ select id as source_key, id as nickname from raw.people", "utf-8"
+    )
     con = duckdb.connect()
     prepare(con)
     con.execute("create schema raw_t; create table raw_t.people as select 'k' as id")
@@ -98,12 +113,22 @@ def test_a_currency_without_a_rate_names_pair_and_date(world: World) -> None:
 
 
 def test_money_is_converted_at_the_rate_of_the_transactions_day_and_both_amounts_are_kept(world: World) -> None:
-    rates = [{"day": "2026-01-01", "currency": "EUR", "rate": "1.10"}, {"day": "2026-02-01", "currency": "EUR", "rate": "1.20"}]
-    order = {"source_key": "o1", "project": "p1", "status": "approved", "decided_at": "2026-02-01T12:00:00Z",
-             "amount_approved": "100.00"}  # fmt: skip
+    rates = [
+        {"day": "2026-01-01", "currency": "EUR", "rate": "1.10"},
+        {"day": "2026-02-01", "currency": "EUR", "rate": "1.20"},
+    ]
+    order = {
+        "source_key": "o1",
+        "project": "p1",
+        "status": "approved",
+        "decided_at": "2026-02-01T12:00:00Z",
+        "amount_approved": "100.00",
+    }
     con = world(rates=rates, projects=[{**PROJECT, "currency": "EUR"}], change_orders=[order])
     project = con.execute("select contract_amount_local, contract_amount from marts.projects").fetchall()[0]
-    change = con.execute("select currency, approved_amount_local, approved_amount from marts.change_orders").fetchall()[0]
+    change = con.execute("select currency, approved_amount_local, approved_amount from marts.change_orders").fetchall()[
+        0
+    ]
     assert [str(amount) for amount in project] == ["1000.00", "1100.00"]
     assert [str(value) for value in change] == ["EUR", "100.00", "120.00"]
 
@@ -124,8 +149,10 @@ def test_a_deleted_record_leaves_with_all_that_hangs_on_it_and_is_listed(world: 
     )
     assert con.execute("select count(*) from marts.gates").fetchall() == [(0,)]
     assert reasons(con) == [
-        ("milestone_events", "g1-1", "deleted"), ("milestones", "g1", "deleted"), ("projects", "p1", "deleted"),
-    ]  # fmt: skip
+        ("milestone_events", "g1-1", "deleted"),
+        ("milestones", "g1", "deleted"),
+        ("projects", "p1", "deleted"),
+    ]
 
 
 def test_a_deletion_after_the_as_of_date_has_not_happened_yet(world: World) -> None:
@@ -142,9 +169,11 @@ def test_an_orphan_is_listed_with_the_parent_it_names(world: World) -> None:
 
 def test_a_document_needs_a_gate_or_a_project(world: World) -> None:
     documents = [
-        {"source_key": "a", "milestone": "g1", "type": "permit"}, {"source_key": "b", "project": "p1", "type": "permit"},
-        {"source_key": "c", "type": "permit"}, {"source_key": "d", "milestone": "gone", "type": "permit"},
-    ]  # fmt: skip
+        {"source_key": "a", "milestone": "g1", "type": "permit"},
+        {"source_key": "b", "project": "p1", "type": "permit"},
+        {"source_key": "c", "type": "permit"},
+        {"source_key": "d", "milestone": "gone", "type": "permit"},
+    ]
     con = world(documents=documents)
     assert con.execute("select source_key from marts.gate_documents order by 1").fetchall() == [("a",), ("b",)]
     assert reasons(con) == [("documents", "c", "orphan"), ("documents", "d", "orphan")]
@@ -154,7 +183,14 @@ def test_a_key_may_point_into_another_source() -> None:
     con = duckdb.connect()
     prepare(con, sources=("portal", "books"))
     receive(con, "portal", {"clients": [CLIENT], "projects": [PROJECT], "milestones": [GATE]})
-    invoice = {"source_key": "i1", "client": "portal:c1", "project": "portal:p1", "status": "open", "currency": "USD", "total": 5}
+    invoice = {
+        "source_key": "i1",
+        "client": "portal:c1",
+        "project": "portal:p1",
+        "status": "open",
+        "currency": "USD",
+        "total": 5,
+    }
     receive(con, "books", {"invoices": [invoice]})
     make_all(con, [StagedSource(name, None, f"raw_{name}") for name in ("portal", "books")], "2026-06-30T00:00:00")
     assert con.execute("select invoice_id, project_id, client from marts.invoices").fetchall() == [
@@ -163,7 +199,10 @@ def test_a_key_may_point_into_another_source() -> None:
 
 
 def test_a_bare_date_is_taken_at_the_end_of_business_in_the_projects_zone(world: World) -> None:
-    con = world(milestone_events=events("g1", ("started", "2026-01-05"), ("approved", "2026-07-01")), as_of="2026-12-01T00:00:00")
+    con = world(
+        milestone_events=events("g1", ("started", "2026-01-05"), ("approved", "2026-07-01")),
+        as_of="2026-12-01T00:00:00",
+    )
     rows = con.execute("select occurred_at::varchar, is_day_only from staging.milestone_events order by 1").fetchall()
     # New York is five hours behind UTC in January and four in July
     assert rows == [("2026-01-05 22:00:00", True), ("2026-07-01 21:00:00", True)]
@@ -177,9 +216,11 @@ def test_an_offset_is_not_dropped_from_an_instant(world: World) -> None:
 def test_every_row_received_is_in_a_mart_or_in_the_rejects(world: World) -> None:
     con = world(
         milestones=[GATE, {**GATE, "source_key": "g2", "project": "gone"}],
-        milestone_events=[*events("g1", ("started", "2026-01-03T00:00:00Z"), ("approved", "2027-01-01T00:00:00Z")),
-                          *events("g2", ("started", "2026-01-03T00:00:00Z"))],
-    )  # fmt: skip
+        milestone_events=[
+            *events("g1", ("started", "2026-01-03T00:00:00Z"), ("approved", "2027-01-01T00:00:00Z")),
+            *events("g2", ("started", "2026-01-03T00:00:00Z")),
+        ],
+    )
     entities = catalog.contract().entities.values()
     assert [f.count for f in (build.reconcile(con, entity) for entity in entities)] == [0] * 12
     con.execute("delete from marts.gates")

@@ -21,8 +21,11 @@ def model(folder: Path, text: str, name: str = "things") -> Path:
 def test_a_header_says_everything_about_its_table(tmp_path: Path) -> None:
     read = catalog.read_model(model(tmp_path, HEADER + "select 1 as a from staging.clients"), "marts")
     assert (read.about, read.key, dict(read.columns), read.reads) == (
-        "One row per thing.", ("a",), {"a": "A number."}, ("staging.clients",),
-    )  # fmt: skip
+        "One row per thing.",
+        ("a",),
+        {"a": "A number."},
+        ("staging.clients",),
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,18 +13,29 @@ def day(number: int, clock: str = "12:00:00") -> str:
 
 
 def test_cycle_time_runs_from_start_to_final_approval(world: World) -> None:
-    con = world(milestone_events=events("g1", ("started", day(3)), ("submitted", day(5)), ("approved", day(7, "18:00:00"))))
+    con = world(
+        milestone_events=events("g1", ("started", day(3)), ("submitted", day(5)), ("approved", day(7, "18:00:00")))
+    )
     gate = one(con, "gates")
-    assert (gate["status"], gate["start_rule"], gate["cycle_days"], gate["age_days"]) == ("approved", "started", 4.25, None)
+    assert (gate["status"], gate["start_rule"], gate["cycle_days"], gate["age_days"]) == (
+        "approved",
+        "started",
+        4.25,
+        None,
+    )
 
 
 def test_work_and_wait_of_every_attempt_add_up_to_the_cycle_time(world: World) -> None:
     con = world(
         milestone_events=events(
-            "g1", ("started", day(3)), ("submitted", day(5)), ("changes_requested", day(6)), ("submitted", day(10)),
+            "g1",
+            ("started", day(3)),
+            ("submitted", day(5)),
+            ("changes_requested", day(6)),
+            ("submitted", day(10)),
             ("approved", day(11, "00:00:00")),
         )
-    )  # fmt: skip
+    )
     gate = one(con, "gates")
     assert (gate["work_days"], gate["wait_days"], gate["client_wait_days"]) == (6.0, 1.5, 1.5)
     assert gate["work_days"] + gate["wait_days"] == gate["cycle_days"]
@@ -34,11 +45,19 @@ def test_work_and_wait_of_every_attempt_add_up_to_the_cycle_time(world: World) -
 def test_a_reopened_gate_counts_its_rework_and_is_open_until_approved_again(world: World) -> None:
     story = [("started", day(3)), ("submitted", day(4)), ("approved", day(5)), ("reopened", day(8))]
     open_again = one(world(milestone_events=events("g1", *story)), "gates")
-    assert (open_again["status"], open_again["approved_at"], open_again["cycle_days"]) == ("changes_requested", None, None)
+    assert (open_again["status"], open_again["approved_at"], open_again["cycle_days"]) == (
+        "changes_requested",
+        None,
+        None,
+    )
     story += [("submitted", day(10)), ("approved", day(11))]
     done = one(world(milestone_events=events("g1", *story)), "gates")
     assert (done["cycle_days"], done["work_days"], done["wait_days"], done["idle_days"]) == (8.0, 3.0, 2.0, 3.0)
-    assert (done["is_reopened"], done["rework_days"], str(done["first_approved_at"])) == (True, 3.0, "2026-01-05 12:00:00")
+    assert (done["is_reopened"], done["rework_days"], str(done["first_approved_at"])) == (
+        True,
+        3.0,
+        "2026-01-05 12:00:00",
+    )
 
 
 def test_a_refusal_after_an_approval_undoes_it(world: World) -> None:
@@ -53,14 +72,25 @@ def test_waived_and_cancelled_gates_leave_durations_and_are_no_zero_day_gates(wo
 
 
 def test_an_open_gate_has_an_age_and_no_cycle_time(world: World) -> None:
-    gate = one(world("2026-01-10T12:00:00", milestone_events=events("g1", ("started", day(3)), ("submitted", day(8)))), "gates")
-    assert (gate["status"], gate["cycle_days"], gate["age_days"], gate["waiting_days"]) == ("awaiting_decision", None, 7.0, 2.0)
+    gate = one(
+        world("2026-01-10T12:00:00", milestone_events=events("g1", ("started", day(3)), ("submitted", day(8)))), "gates"
+    )
+    assert (gate["status"], gate["cycle_days"], gate["age_days"], gate["waiting_days"]) == (
+        "awaiting_decision",
+        None,
+        7.0,
+        2.0,
+    )
 
 
 def test_start_is_the_recorded_one_else_the_previous_approval_else_kickoff(world: World) -> None:
     gates = [GATE, {**GATE, "source_key": "g2", "sequence": 2}, {**GATE, "source_key": "g3", "sequence": 3}]
-    con = world(milestones=gates, milestone_events=[*events("g1", ("approved", day(6))), *events("g2", ("approved", day(9)))])
-    rows = con.execute("select start_rule, started_at::varchar, cycle_days from marts.gates order by sequence").fetchall()
+    con = world(
+        milestones=gates, milestone_events=[*events("g1", ("approved", day(6))), *events("g2", ("approved", day(9)))]
+    )
+    rows = con.execute(
+        "select start_rule, started_at::varchar, cycle_days from marts.gates order by sequence"
+    ).fetchall()
     assert rows == [
         ("kickoff", "2026-01-02 12:00:00", 4.0),
         ("previous approval", "2026-01-06 12:00:00", 3.0),
@@ -122,8 +152,11 @@ def test_the_baseline_is_the_plan_in_force_at_signature_else_the_first(world: Wo
     def plan(key: str, recorded: str, due: str) -> dict[str, str]:
         return {"source_key": key, "milestone": "g1", "recorded_at": recorded, "due_on": due}
 
-    plans = [plan("a", "2025-12-01T00:00:00Z", "2026-02-01"), plan("b", "2025-12-20T00:00:00Z", "2026-02-10"),
-             plan("c", "2026-01-20T00:00:00Z", "2026-03-01")]  # fmt: skip
+    plans = [
+        plan("a", "2025-12-01T00:00:00Z", "2026-02-01"),
+        plan("b", "2025-12-20T00:00:00Z", "2026-02-10"),
+        plan("c", "2026-01-20T00:00:00Z", "2026-03-01"),
+    ]
     gate = one(world("2026-02-20T00:00:00", milestone_plans=plans), "gates")
     assert (str(gate["baseline_on"]), str(gate["due_on"]), gate["plan_change_count"]) == ("2026-02-10", "2026-03-01", 2)
     assert (gate["schedule_variance_days"], gate["is_overdue"]) == (9, False)
@@ -132,8 +165,10 @@ def test_the_baseline_is_the_plan_in_force_at_signature_else_the_first(world: Wo
 
 
 def test_a_plan_recorded_after_the_as_of_date_is_invisible(world: World) -> None:
-    plans = [{"source_key": k, "milestone": "g1", "recorded_at": at, "due_on": due} for k, at, due in
-             [("a", "2026-01-05T00:00:00Z", "2026-02-01"), ("b", "2026-03-01T00:00:00Z", "2026-04-01")]]  # fmt: skip
+    plans = [
+        {"source_key": k, "milestone": "g1", "recorded_at": at, "due_on": due}
+        for k, at, due in [("a", "2026-01-05T00:00:00Z", "2026-02-01"), ("b", "2026-03-01T00:00:00Z", "2026-04-01")]
+    ]
     assert str(one(world("2026-02-15T00:00:00", milestone_plans=plans), "gates")["due_on"]) == "2026-02-01"
 
 
@@ -142,37 +177,64 @@ def test_a_date_is_taken_in_the_projects_zone(world: World, zone: str, on_time: 
     # 2025-03-01T04:00Z is 28 February in Los Angeles and 1 March in Sydney
     plan = {"source_key": "a", "milestone": "g1", "recorded_at": "2025-01-01T00:00:00Z", "due_on": "2025-02-28"}
     project = {**PROJECT, "timezone": zone, "signed_at": "2025-01-01T00:00:00Z", "kickoff_at": "2025-01-02T00:00:00Z"}
-    con = world(projects=[project], milestone_plans=[plan], milestone_events=events("g1", ("approved", "2025-03-01T04:00:00Z")))
+    con = world(
+        projects=[project], milestone_plans=[plan], milestone_events=events("g1", ("approved", "2025-03-01T04:00:00Z"))
+    )
     assert one(con, "gates")["is_on_time"] is on_time
 
 
 def test_phase_duration_out_of_order_is_null_and_flagged(world: World) -> None:
     gates = [GATE, {**GATE, "source_key": "g2", "sequence": 2}]
-    told = [*events("g1", ("started", day(3)), ("approved", day(9))), *events("g2", ("started", day(3)), ("approved", day(6)))]
+    told = [
+        *events("g1", ("started", day(3)), ("approved", day(9))),
+        *events("g2", ("started", day(3)), ("approved", day(6))),
+    ]
     second = one(world(milestones=gates, milestone_events=told), "gates", "source_key = 'g2'")
     assert (second["phase_days"], second["chronology_note"]) == (None, "approved before the gate before it")
 
 
 def test_hand_off_latency_keeps_a_start_before_the_approval_as_negative(world: World) -> None:
-    handoffs = [{"source_key": "h1", "milestone": "g1", "to_team": "build", "started_at": day(4), "notified_at": day(6)},
-                {"source_key": "h2", "milestone": "g1", "to_team": "care", "notified_at": day(5, "18:00:00")}]  # fmt: skip
+    handoffs = [
+        {"source_key": "h1", "milestone": "g1", "to_team": "build", "started_at": day(4), "notified_at": day(6)},
+        {"source_key": "h2", "milestone": "g1", "to_team": "care", "notified_at": day(5, "18:00:00")},
+    ]
     con = world("2026-01-15T12:00:00", milestone_events=events("g1", ("approved", day(5))), handoffs=handoffs)
     early, waiting = one(con, "handoffs", "source_key = 'h1'"), one(con, "handoffs", "source_key = 'h2'")
     assert (early["latency_days"], early["notify_days"], early["is_open"]) == (-1.0, 1.0, False)
-    assert (waiting["latency_days"], waiting["is_open"], waiting["age_days"], waiting["notify_days"]) == (None, True, 10.0, 0.25)
+    assert (waiting["latency_days"], waiting["is_open"], waiting["age_days"], waiting["notify_days"]) == (
+        None,
+        True,
+        10.0,
+        0.25,
+    )
 
 
 def test_a_document_is_ready_when_there_and_valid_at_the_first_submission(world: World) -> None:
     documents = [
         {"source_key": "ready", "milestone": "g1", "type": "permit", "received_at": day(4)},
         {"source_key": "late", "milestone": "g1", "type": "report", "received_at": day(8)},
-        {"source_key": "expired", "milestone": "g1", "type": "waiver", "received_at": day(4), "expires_on": "2026-01-04"},
+        {
+            "source_key": "expired",
+            "milestone": "g1",
+            "type": "waiver",
+            "received_at": day(4),
+            "expires_on": "2026-01-04",
+        },
         {"source_key": "missing", "milestone": "g1", "type": "photo"},
         {"source_key": "extra", "milestone": "g1", "type": "note", "required": "false"},
     ]
-    con = world("2026-01-15T12:00:00", documents=documents,
-                milestone_events=events("g1", ("submitted", day(5)), ("approved", day(6))))  # fmt: skip
+    con = world(
+        "2026-01-15T12:00:00",
+        documents=documents,
+        milestone_events=events("g1", ("submitted", day(5)), ("approved", day(6))),
+    )
     rows = con.execute("select source_key, is_ready, late_days from marts.gate_documents order by 1").fetchall()
-    assert rows == [("expired", False, 0.0), ("extra", False, 10.0), ("late", False, 3.0), ("missing", False, 10.0), ("ready", True, 0.0)]
+    assert rows == [
+        ("expired", False, 0.0),
+        ("extra", False, 10.0),
+        ("late", False, 3.0),
+        ("missing", False, 10.0),
+        ("ready", True, 0.0),
+    ]
     gate = one(con, "gates")
     assert (gate["required_document_count"], gate["ready_document_count"]) == (4, 1)

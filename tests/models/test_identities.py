@@ -19,7 +19,9 @@ pytestmark = pytest.mark.slow
 
 AS_OF = "2026-06-30T00:00:00"
 DECISIONS = ("approved", "changes_requested", "reopened", "rejected")
-instants = st.integers(min_value=0, max_value=180 * 24).map(lambda h: f"2026-{1 + h // 720:02}-{1 + h % 720 // 24:02}T{h % 24:02}:30:00Z")
+instants = st.integers(min_value=0, max_value=180 * 24).map(
+    lambda h: f"2026-{1 + h // 720:02}-{1 + h % 720 // 24:02}T{h % 24:02}:30:00Z"
+)
 money = st.integers(min_value=-50_000, max_value=90_000).map(lambda cents: f"{cents / 100:.2f}")
 
 
@@ -31,25 +33,58 @@ def portfolios(draw: st.DrawFn) -> dict[str, list[dict[str, Any]]]:
     for project in projects:
         for sequence in range(1, draw(st.integers(1, 3)) + 1):
             gate = f"{project['source_key']}-g{sequence}"
-            gates.append({"source_key": gate, "project": project["source_key"], "name": gate, "sequence": sequence,
-                          "bills_pct": 30, "approver_side": "client", "history_quality": "log"})  # fmt: skip
+            gates.append(
+                {
+                    "source_key": gate,
+                    "project": project["source_key"],
+                    "name": gate,
+                    "sequence": sequence,
+                    "bills_pct": 30,
+                    "approver_side": "client",
+                    "history_quality": "log",
+                }
+            )
             for n, at in enumerate(sorted(draw(st.lists(instants, max_size=7)))):
                 kind = draw(st.sampled_from(("started", "submitted", "submitted", "waived", *DECISIONS)))
-                happened.append({"source_key": f"{gate}-e{n}", "milestone": gate, "type": kind, "occurred_at": at, "origin": "log"})
+                happened.append(
+                    {"source_key": f"{gate}-e{n}", "milestone": gate, "type": kind, "occurred_at": at, "origin": "log"}
+                )
     for n in range(draw(st.integers(0, 4))):
         gate = draw(st.sampled_from(gates))
         total = draw(money)
-        invoices.append({"source_key": f"i{n}", "client": "c1", "project": gate["project"], "currency": "USD", "total": total,
-                         "kind": "credit_note" if total.startswith("-") else "invoice",
-                         "status": draw(st.sampled_from(("draft", "open", "paid", "void", "uncollectible"))),
-                         "issued_at": draw(instants), "due_on": draw(instants)[:10]})  # fmt: skip
+        invoices.append(
+            {
+                "source_key": f"i{n}",
+                "client": "c1",
+                "project": gate["project"],
+                "currency": "USD",
+                "total": total,
+                "kind": "credit_note" if total.startswith("-") else "invoice",
+                "status": draw(st.sampled_from(("draft", "open", "paid", "void", "uncollectible"))),
+                "issued_at": draw(instants),
+                "due_on": draw(instants)[:10],
+            }
+        )
         lines.append({"source_key": f"l{n}", "invoice": f"i{n}", "milestone": gate["source_key"], "amount": total})
         payments += [
-            {"source_key": f"y{n}-{k}", "invoice": f"i{n}", "received_at": draw(instants), "amount": draw(money), "currency": "USD"}
+            {
+                "source_key": f"y{n}-{k}",
+                "invoice": f"i{n}",
+                "received_at": draw(instants),
+                "amount": draw(money),
+                "currency": "USD",
+            }
             for k in range(draw(st.integers(0, 2)))
         ]
-    return {"clients": [CLIENT], "projects": projects, "milestones": gates, "milestone_events": happened,
-            "invoices": invoices, "invoice_lines": lines, "payments": payments}  # fmt: skip
+    return {
+        "clients": [CLIENT],
+        "projects": projects,
+        "milestones": gates,
+        "milestone_events": happened,
+        "invoices": invoices,
+        "invoice_lines": lines,
+        "payments": payments,
+    }
 
 
 def made(records: Mapping[str, Any], as_of: str = AS_OF) -> duckdb.DuckDBPyConnection:
@@ -79,10 +114,14 @@ def test_whatever_arrives_the_blocking_checks_hold_and_nothing_is_lost(records: 
 @few
 @given(portfolios())
 def test_work_wait_and_idle_of_an_approved_gate_add_up_to_its_cycle_time(records: dict[str, Any]) -> None:
-    rows = made(records).execute(
-        "select cycle_days - work_days - wait_days - idle_days from marts.gates "
-        "where cycle_days is not null and not has_chronology_violation"
-    ).fetchall()  # fmt: skip
+    rows = (
+        made(records)
+        .execute(
+            "select cycle_days - work_days - wait_days - idle_days from marts.gates "
+            "where cycle_days is not null and not has_chronology_violation"
+        )
+        .fetchall()
+    )
     assert all(abs(rest) < 1e-9 for (rest,) in rows)
 
 

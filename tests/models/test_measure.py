@@ -386,8 +386,14 @@ def test_c4_counts_pending_change_orders_beside():
 
 def test_c5_is_uncovered_work_after_the_lock_and_says_where_no_lock_is_recorded():
     def work(name: str, after: bool | None, covered: bool, amount: Any = 300) -> dict[str, Any]:
-        return {"extra_work_id": name, "is_after_scope_lock": after, "was_covered": covered, "hours": 2.5,
-                "amount": amount, "done_at": MAY}  # fmt: skip
+        return {
+            "extra_work_id": name,
+            "is_after_scope_lock": after,
+            "was_covered": covered,
+            "hours": 2.5,
+            "amount": amount,
+            "done_at": MAY,
+        }
 
     con = hand_made(
         extra_work=[
@@ -554,8 +560,13 @@ def test_distribution_keeps_the_shape_and_the_largest_value():
     found = distribution(con, Question("F1", by=("client",)), limit=10)
     assert found["value"].to_list() == [float(d) for d in range(10, 101, 10)]
     assert found.row(9, named=True) == {
-        "id": "g100", "label": "Rebrand · Concept", "client": "Acme", "day": date(2026, 5, 4), "value": 100, "n": 100
-    }  # fmt: skip
+        "id": "g100",
+        "label": "Rebrand · Concept",
+        "client": "Acme",
+        "day": date(2026, 5, 4),
+        "value": 100,
+        "n": 100,
+    }
 
 
 def test_rows_are_those_counted_and_the_rest_carry_their_reason():
