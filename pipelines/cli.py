@@ -109,7 +109,7 @@ def demo(
         def show(shown: running.Shown) -> None:
             saying("")
             _print_outcome(console, shown.refreshed)
-            _print_box(console, running.greeting(shown, plan.data))
+            _print_box(console, running.greeting(plan, shown))
 
         running.run(plan, saying, show)
 

@@ -72,7 +72,7 @@ def _write_access(settings: Settings) -> Line:
 
 
 def _playbooks(settings: Settings) -> Iterator[Line]:
-    from pipelines.demo.playbooks import load_playbooks
+    from pipelines.playbooks import load_playbooks
 
     try:
         found = load_playbooks(settings.playbooks)
