@@ -109,11 +109,6 @@ def demo_portal(data: Path, projects: int, seed: int) -> Iterator[Settings]:
                 f'url = "http://127.0.0.1:{port}"',
                 f"token_env = '{firm}'",
             )
-                f"[sources.{firm}]",
-                'kind = "portal"',
-                f'url = "http://127.0.0.1:{port}"',
-                f"token_env = '{firm}'",
-            )
         ]
         os.environ.update(running.TOKENS)
         (data / "milepost.toml").write_text("\n".join(lines))
