@@ -25,6 +25,7 @@ from models.faults import Fault, Problem, fault
 from pipelines.settings import FilesSource, FileTable, Settings
 from pipelines.sources.text import column, text, unlike
 
+CHUNK_ROWS = 20_000  # rows held as Python objects before they become columns
 READER = 1  # raise it when the same file is read otherwise: every table is then read anew
 _FORMATS = {
     **dict.fromkeys((".csv", ".tsv", ".txt"), "csv"),
@@ -211,7 +212,9 @@ def _framed(rows: Grid, table: FileTable, label: str) -> pl.DataFrame:
                     "Set header_row to the row that holds the column names.")  # fmt: skip
     _refuse_delimiter(header, table, label)
     names = _names([cell or "" for cell in header], table, label)
+    schema = dict.fromkeys([*names, "_file", "_row"], pl.String)
     nulls = {"", *table.null_values}
+    frames = [pl.DataFrame(schema=schema)]
     kept: list[tuple[str | None, ...]] = []
     ragged: list[Problem] = []
     for number, cells in rows:
@@ -220,12 +223,16 @@ def _framed(rows: Grid, table: FileTable, label: str) -> pl.DataFrame:
                 what = f"has {len(cells)} fields where the header has {len(header)}."
                 cure = "Quote fields that hold the delimiter, or mend the row."
                 ragged.append(Problem(f"{label}, row {number}", what, cure))
+                continue
             values = [None if cell is None or cell.strip() in nulls else cell for cell in cells]
             if any(value is not None for value in values):
                 kept.append((*values, label, str(number)))
+        if len(kept) >= CHUNK_ROWS:
+            frames.append(pl.DataFrame(kept, schema=schema, orient="row"))
+            kept = []
     if ragged:
         raise Fault(ragged)
-    frame = pl.DataFrame(kept, schema=dict.fromkeys([*names, "_file", "_row"], pl.String), orient="row")
+    frame = pl.concat([*frames, pl.DataFrame(kept, schema=schema, orient="row")])
     unnamed = [name for name, cell in zip(names, header, strict=True) if not (cell or "").strip()]
     return frame.drop(name for name in unnamed if frame[name].null_count() == frame.height)  # a margin, no column
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -248,6 +249,16 @@ def test_a_write_never_stands_before_what_a_puller_has_seen() -> None:
     assert written["updated_at"] == "2026-03-05T00:00:00Z"
 
 
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Threads change places as often as Python allows."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("restless")
 def test_of_twenty_who_approve_at_once_one_succeeds() -> None:
     records = migration()
     records["milestone_events"] += [event(f"p{n}", "mil_2", "planned", "2026-03-01T08:00:00Z") for n in range(2000)]
