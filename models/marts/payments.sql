@@ -43,7 +43,7 @@ select
     payments.amount as amount_local,
     cast(round(payments.amount * payments.rate, 2) as decimal(18, 2)) as amount,
     days_between(invoices.issued_at, payments.received_at) as cash_days,
-    dates_between(invoices.due_on, local_day(payments.received_at, payments.timezone)) as late_days,
+    cast(dates_between(invoices.due_on, local_day(payments.received_at, payments.timezone)) as double) as late_days,
     payments.source,
     payments.source_key
 from staging.payments as payments

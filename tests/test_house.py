@@ -1,0 +1,234 @@
+"""The laws of the house: who may know whom, what things are called, and where no clock may be read."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from models import admission, build, catalog
+from pipelines.settings import PROJECT
+
+CODE = sorted(file for room in ("pipelines", "models", "dashboard") for file in (PROJECT / room).rglob("*.py"))
+TESTS = sorted((PROJECT / "tests").rglob("test_*.py"))
+
+
+def imports(file: Path) -> set[str]:
+    """Dotted names a module imports, relative to the project."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{name.name}" for name in node.names}
+    return found
+
+
+def within(room: str) -> Iterator[tuple[str, set[str]]]:
+    for file in CODE:
+        name = file.relative_to(PROJECT).as_posix()
+        if name.startswith(room):
+            yield name, imports(file)
+
+
+def breaches(room: str, *forbidden: str, but: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+    return [
+        (name, module)
+        for name, modules in within(room)
+        for module in sorted(modules)
+        if module.split(".")[0] in forbidden and not module.startswith(but or ("\0",))
+    ]
+
+
+def test_models_know_neither_pipelines_nor_dashboard() -> None:
+    assert breaches("models/", "pipelines", "dashboard", "dagster", "streamlit", "dlt") == []
+
+
+def test_pipelines_do_not_know_the_dashboard() -> None:
+    assert breaches("pipelines/", "dashboard", "streamlit") == []
+
+
+def test_the_dashboard_knows_of_pipelines_only_where_snapshots_lie() -> None:
+    allowed = ("pipelines.snapshots", "pipelines.settings", "pipelines import")
+    found = [
+        (name, module)
+        for name, modules in within("dashboard/")
+        for module in sorted(modules)
+        if module.startswith("pipelines") and not module.startswith(allowed)
+    ]
+    assert found == []
+
+
+def test_sources_know_no_duckdb_and_no_dagster() -> None:
+    assert breaches("pipelines/sources/", "duckdb", "dagster") == []
+
+
+def test_only_the_data_module_of_the_dashboard_opens_a_snapshot() -> None:
+    assert {name for name, modules in within("dashboard/") if any(m.split(".")[0] == "duckdb" for m in modules)} <= {
+        "dashboard/data.py"
+    }
+
+
+def test_only_the_warehouse_module_opens_the_warehouse_for_writing() -> None:
+    opening = re.compile(r"duckdb\.connect\((.+)\)")
+    found = {
+        (file.relative_to(PROJECT).as_posix(), argument)
+        for file in CODE
+        for argument in opening.findall(file.read_text("utf-8"))
+        if argument and "read_only" not in argument and ":memory:" not in argument
+    }
+    assert {name for name, _ in found} <= {"pipelines/warehouse.py"}, found
+
+
+def test_nothing_imports_tests() -> None:
+    assert [
+        (n, m) for room in ("pipelines/", "models/", "dashboard/") for n, m in breaches(room, "tests", "conftest")
+    ] == []
+
+
+def test_no_module_is_a_drawer_for_odds_and_ends() -> None:
+    odd = re.compile(r"(^|_)(utils?|helpers?|common|base|misc|v2)($|_)")
+    assert [file.name for file in [*CODE, *TESTS] if odd.search(file.stem)] == []
+
+
+def test_every_module_opens_with_what_it_is_for() -> None:
+    silent = [
+        file.relative_to(PROJECT).as_posix()
+        for file in CODE
+        if file.read_text("utf-8").strip() and not ast.get_docstring(ast.parse(file.read_text("utf-8")))
+    ]
+    assert silent == []
+
+
+def test_the_clock_is_read_only_where_a_command_begins() -> None:
+    """Everywhere else the instant is an argument; Dagster's own run start counts as one."""
+    reads = re.compile(r"\b(datetime\.(now|utcnow|today)|date\.today|time\.time)\(")
+    found = {file.relative_to(PROJECT).as_posix() for file in CODE if reads.search(file.read_text("utf-8"))}
+    assert found <= {"pipelines/cli.py"}
+
+
+def test_tests_are_sentences() -> None:
+    short = [
+        (file.name, node.name)
+        for file in TESTS
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and node.name.count("_") < 3
+    ]
+    assert short == []
+
+
+def test_no_test_is_skipped_or_expected_to_fail() -> None:
+    quitting = re.compile("|".join(("pytest" + r"\.skip", r"mark\.skip", r"mark\.xfail", "importor" + "skip")))
+    assert [file.name for file in TESTS if quitting.search(file.read_text("utf-8"))] == []
+
+
+@pytest.fixture(scope="module")
+def columns() -> list[tuple[str, str, str]]:
+    """(table, column, type) of every mart, built empty."""
+    con = duckdb.connect()
+    build.prelude(con)
+    con.execute("create table reference.sources (source varchar, kind varchar, firm varchar)")
+    con.execute("create table reference.rates (day date, currency varchar, rate decimal(18, 8))")
+    con.execute("create table reference.playbook_gates (playbook varchar, gate varchar, label varchar, sequence int)")
+    con.execute(
+        "create table ops.pulls (source varchar, kind varchar, firm varchar, pulled_at timestamp, outcome varchar, "
+        "row_count bigint, newest_recorded_at timestamp, message varchar)"
+    )
+    at = build.Moment(as_of=datetime(2026, 6, 30))
+    for entity in catalog.contract().entities.values():
+        admission.stage(con, entity, [], at)
+    for model in catalog.marts().values():
+        build.build(con, model, at)
+    return con.execute(
+        "select table_name, column_name, data_type from duckdb_columns() where schema_name = 'marts' order by all"
+    ).fetchall()
+
+
+@pytest.mark.parametrize(
+    ("named", "types"),
+    [
+        (r"_at$", ("TIMESTAMP",)),
+        (r"_on$", ("DATE",)),
+        (r"(^|_)amount(_local)?$", ("DECIMAL(18,2)",)),
+        (r"_count$", ("INTEGER", "BIGINT")),
+        (r"^(is|has|was)_", ("BOOLEAN",)),
+        (r"_id$|^(firm|client|project|playbook|manager|currency|source|source_key|source_url|status)$", ("VARCHAR",)),
+    ],
+)
+def test_a_columns_name_says_its_type(columns: list[tuple[str, str, str]], named: str, types: tuple[str, ...]) -> None:
+    found = [row for row in columns if re.search(named, row[1])]
+    assert found
+    assert [row for row in found if row[2] not in types] == []
+
+
+def test_every_flag_and_instant_says_so_in_its_name(columns: list[tuple[str, str, str]]) -> None:
+    # locks_scope is the field's own term
+    odd = [row for row in columns if row[2] == "BOOLEAN" and not re.match(r"(is|has|was)_|locks_scope$", row[1])]
+    odd += [row for row in columns if row[2] == "TIMESTAMP" and not row[1].endswith("_at")]
+    odd += [row for row in columns if row[2] == "DATE" and not row[1].endswith("_on")]
+    assert odd == []
+
+
+def test_a_column_has_one_type_everywhere(columns: list[tuple[str, str, str]]) -> None:
+    kinds: dict[str, set[str]] = {}
+    for _, column, kind in columns:
+        kinds.setdefault(column, set()).add(kind)
+    assert {column: found for column, found in kinds.items() if len(found) > 1} == {}
+
+
+def test_every_reading_of_the_marts_is_named_with_the_dimensions_pages_filter_by(
+    columns: list[tuple[str, str, str]],
+) -> None:
+    wanted = {"firm", "client", "project", "playbook", "manager"}
+    bare = {"clients", "rejects", "source_pulls", "gate_spans"}
+    tables = {table for table, _, _ in columns} - bare
+    assert {table: wanted - {c for t, c, _ in columns if t == table} for table in tables} == dict.fromkeys(
+        tables, set()
+    )
+
+
+def tracked() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, check=True, text=True).stdout
+    return [PROJECT / name for name in listed.split("\0") if name and (PROJECT / name).is_file()]
+
+
+def test_no_file_names_a_package_index_or_a_path_of_one_machine() -> None:
+    words = re.compile(
+        "|".join(
+            [
+                "--(extra-)?index" + "-url",
+                "files.python" + "hosted",
+                "py" + r"pi\.org/simple",
+                "/ro" + "ot/",
+                "/wo" + "rk/",
+            ]
+        )
+    )
+    readable = [file for file in tracked() if file.suffix not in (".png", ".parquet", ".xlsx")]
+    assert [file.name for file in readable if words.search(file.read_text("utf-8", errors="ignore"))] == []
+
+
+def test_the_lock_pins_every_package_by_hash() -> None:
+    text = (PROJECT / "requirements.lock").read_text("utf-8")
+    entries = re.split(r"\n(?=[a-z0-9])", text.strip())
+    assert len(entries) > 50
+    assert [entry.splitlines()[0] for entry in entries if "--hash=sha256:" not in entry] == []
+
+
+def test_the_lock_holds_every_direct_dependency() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    names = {re.split(r"[\[<>=;]", line)[0].strip().lower() for line in wanted}
+    locked = {
+        re.split(r"[\[=]", line)[0]
+        for line in (PROJECT / "requirements.lock").read_text("utf-8").splitlines()
+        if line and line[0].isalnum()
+    }
+    assert names - locked == set()
