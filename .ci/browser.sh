@@ -4,7 +4,7 @@
 set -u
 
 have() {
-    command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1
+    [ -x /usr/bin/chromium ]
 }
 
 quietly() {

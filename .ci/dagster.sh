@@ -29,4 +29,6 @@ run_monitoring:
   max_runtime_seconds: 3600
 YAML
 
+echo "Dagster at http://127.0.0.1:$port over $data; Ctrl-C ends it."
+export PYTHONWARNINGS=ignore:Function
 exec "$bin/dagster" dev -w workspace.yaml -h 127.0.0.1 -p "$port" --log-level warning

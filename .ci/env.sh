@@ -49,7 +49,7 @@ if ! [ -x "$venv/bin/python" ] || ! "$venv/bin/python" -m pip --version >/dev/nu
 fi
 
 : >"$log"
-echo "Installing $(grep -c '==' requirements.lock) packages into $venv: one to three minutes, the first time only." >&2
+echo "Installing $(grep -c '==' requirements.lock) packages into $venv; the first time takes a minute or two." >&2
 install --require-hashes -r requirements.lock
 install --no-build-isolation -e .
 echo "$wanted" >"$stamp"

@@ -108,6 +108,7 @@ def test_an_install_that_fails_is_told_in_one_sentence_and_tried_again(tmp_path:
 
 
 def test_a_made_environment_is_not_made_again() -> None:
+    make("env", this_environment())
     began = time.perf_counter()
     ran = make("env", this_environment())
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
@@ -158,12 +159,13 @@ def held(data: Path) -> Iterator[Held]:
         if "Ctrl-C ends everything" in line:
             break
     else:
+        demo.wait()
         pytest.fail("".join(said))
     yield demo, port, "".join(said)
     demo.stdout.close()
     if demo.poll() is None:
-        os.killpg(demo.pid, signal.SIGKILL)
-        demo.wait()
+        os.killpg(demo.pid, signal.SIGTERM)
+    ended(demo, data)
 
 
 def ended(demo: subprocess.Popen[str], data: Path) -> None:
