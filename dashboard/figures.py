@@ -200,6 +200,7 @@ def amount_by_age(frame: pl.DataFrame, *, x: str, y: str, currency: str) -> Figu
     layout = _with_legend(_layout(height=320, x=x, y=y))
     layout["xaxis"].update(rangemode="tozero")
     layout["yaxis"].update(type="log", dtick=1)
+    layout["legend"] = {**_LEGEND, "x": 1, "xanchor": "right"}  # the axis' title stands at the left
     return {"data": data, "layout": layout}
 
 
