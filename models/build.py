@@ -53,7 +53,7 @@ class Moment:
 
 
 def prelude(con: Connection) -> None:
-    """Schemas, the engine's small functions and the session zone. Idempotent."""
+    """Schemas, small functions, the tables models read beside records, and the session zone. Idempotent."""
     con.execute("set TimeZone = 'UTC'")
     for schema in ("staging", "marts", "reference", "ops"):
         con.execute(f"create schema if not exists {schema}")

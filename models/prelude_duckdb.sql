@@ -1,4 +1,5 @@
--- What DuckDB needs so that the models read the same on every engine: a few small functions, nothing else.
+-- What DuckDB needs so that the models read the same on every engine: a few small functions,
+-- and the tables they read beside records.
 create or replace macro seconds_between(starts, ends) as (epoch_us(ends) - epoch_us(starts)) / 1000000.0;
 -- Elapsed days of 86 400 s, fractions kept. Counting midnights is what date_diff does, and is wrong here.
 create or replace macro days_between(starts, ends) as (epoch_us(ends) - epoch_us(starts)) / 86400000000.0;
@@ -12,3 +13,18 @@ timezone('UTC', timezone(zone, cast(day as timestamp) + interval 17 hour));
 -- A date written in a tool's own way, as YYYY-MM-DD; what does not fit is passed on as it is, for the contract to name.
 create or replace macro day_text(written, pattern) as
 coalesce(strftime(try_strptime(written, pattern), '%Y-%m-%d'), written);
+
+create table if not exists reference.sources (source varchar, kind varchar, firm varchar);
+-- Reporting currency for one unit of a currency, day by day.
+create table if not exists reference.rates (day date, currency varchar, rate decimal(18, 8));
+create table if not exists reference.playbook_gates (playbook varchar, gate varchar, label varchar, sequence integer);
+create table if not exists ops.pulls (
+    source varchar,
+    kind varchar,
+    firm varchar,
+    pulled_at timestamp,
+    outcome varchar,
+    row_count bigint,
+    newest_recorded_at timestamp,
+    message varchar
+);

@@ -28,6 +28,7 @@ from dlt.common.configuration.specs.pluggable_run_context import PluggableRunCon
 from dlt.common.runtime.run_context import RunContext
 
 from models.faults import Fault, fault
+from pipelines import warehouse
 from pipelines.settings import Settings
 from pipelines.sources import CHANGES, WHOLES
 
@@ -37,14 +38,6 @@ _DLT = {
     "load": {"workers": 1, "truncate_staging_dataset": True, "delete_completed_jobs": True},
     "normalize": {"workers": 1},
 }
-_OWN_TABLES = """
-create schema if not exists ops;
-create table if not exists ops.pulls (
-    source varchar, kind varchar, firm varchar, pulled_at timestamp, outcome varchar, row_count bigint,
-    newest_recorded_at timestamp, message varchar
-);
-create table if not exists ops.whole_tables (source varchar, table_name varchar, print varchar);
-"""
 _NEWEST_COLUMNS = """
 select table_name, column_name
 from information_schema.columns
@@ -81,7 +74,7 @@ def pull(
         raise fault(f"source {source}", "is not in the settings.", cure)
     kind, firm, began = configured.kind, configured.firm, time.monotonic()
     load = _merge_changes if kind in CHANGES else _replace_wholes
-    with _warehouse(settings.warehouse) as con:
+    with warehouse.open_warehouse(settings.warehouse) as con:
         try:
             rows, changed = load(con, settings, source, environ, told)
             newest = _newest_recorded_at(con, f"raw_{source}")
@@ -122,7 +115,6 @@ def _replace_wholes(
 ) -> tuple[dict[str, int], bool]:
     """Replaces the tables whose print differs and drops those no longer configured, all or nothing."""
     wholes = WHOLES[settings.sources[name].kind](name, settings, environ, **told)
-    con.execute(_OWN_TABLES)
     stored = con.execute("select table_name, print from ops.whole_tables where source = ?", [name]).fetchall()
     known = dict(stored)
     fresh = {table: whole.read() for table, whole in wholes.items() if known.get(table) != whole.print}
@@ -164,24 +156,7 @@ class _Context(RunContext):  # type: ignore[misc]
         return [CustomLoaderDocProvider("milepost", lambda: _DLT)]
 
 
-@contextmanager
-def _warehouse(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        con = duckdb.connect(str(file))
-    except duckdb.Error as error:
-        what = f"the warehouse cannot be opened ({str(error).splitlines()[0]})."
-        cure = "End the other program that has it open, or move a damaged file away."
-        raise fault(str(file), what, cure) from None
-    try:
-        con.execute("set timezone = 'UTC'")
-        yield con
-    finally:
-        con.close()
-
-
 def _note(con: duckdb.DuckDBPyConnection, row: tuple[Any, ...]) -> None:
-    con.execute(_OWN_TABLES)
     con.execute("insert into ops.pulls values (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
 

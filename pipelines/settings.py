@@ -32,7 +32,7 @@ class PortalSource(_Frozen):
     url: str
     token_env: str | None = None
     token_file: Path | None = None
-    page_size: int = Field(default=500, ge=1, le=5000)
+    page_size: int = Field(default=500, ge=1, le=1000)
     lookback_seconds: int = Field(default=60, ge=0)
     staging: Path | None = None
 

@@ -18,16 +18,12 @@ from models import admission, build, catalog
 from models.admission import StagedSource
 from models.build import Connection, Finding, Moment
 from models.faults import Fault, Problem, fault
-from pipelines.demo.playbooks import load_playbooks
+from pipelines.playbooks import load_playbooks
 from pipelines.settings import Settings
 
 RATE_HOLDS_DAYS = 7  # a rate stands for the days after it until the next, at most this long
 
-_PULLS = """
-create table if not exists ops.pulls (
-    source varchar, kind varchar, firm varchar, pulled_at timestamp, outcome varchar,
-    row_count bigint, newest_recorded_at timestamp, message varchar
-)"""
+_WHOLE_TABLES = "create table if not exists ops.whole_tables (source varchar, table_name varchar, print varchar)"
 
 
 @contextmanager
@@ -47,7 +43,7 @@ def open_warehouse(path: Path) -> Iterator[Connection]:
                     "Check that the folder exists, has room and may be written to.") from None  # fmt: skip
     try:
         build.prelude(con)
-        con.execute(_PULLS)
+        con.execute(_WHOLE_TABLES)
         yield con
     finally:
         con.close()
@@ -177,7 +173,7 @@ def rebuilt(settings: Settings, as_of: datetime) -> Iterator[Connection]:
         build.prelude(con)
         at = moment(settings, as_of)
         load_reference(con, settings)
-        con.execute("create table ops.pulls as from warehouse.ops.pulls")
+        con.execute("insert into ops.pulls by name from warehouse.ops.pulls")
         stage_all(con, staged_sources(settings, "warehouse"), at)
         build_all(con, at)
         yield con

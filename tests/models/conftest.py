@@ -78,19 +78,10 @@ def world() -> Iterator[World]:
 
 def prepare(con: duckdb.DuckDBPyConnection, rates: Rows = (), sources: Sequence[str] = ("t",)) -> None:
     build.prelude(con)
-    con.execute("create table reference.sources (source varchar, kind varchar, firm varchar)")
     for source in sources:
         con.execute("insert into reference.sources values (?, 'files', ?)", [source, f"Firm {source}"])
-    con.execute("create table reference.rates (day date, currency varchar, rate decimal(18, 8))")
     for row in rates:
         con.execute("insert into reference.rates values ($day, $currency, $rate)", dict(row))
-    con.execute(
-        "create table reference.playbook_gates (playbook varchar, gate varchar, label varchar, sequence integer)"
-    )
-    con.execute(
-        "create table ops.pulls (source varchar, kind varchar, firm varchar, pulled_at timestamp, outcome varchar, "
-        "row_count bigint, newest_recorded_at timestamp, message varchar)"
-    )
 
 
 def receive(con: duckdb.DuckDBPyConnection, source: str, records: Mapping[str, Rows]) -> None:

@@ -343,7 +343,7 @@ def test_a_warehouse_that_another_program_holds_is_said_plainly(tmp_path: Path) 
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
-        with pytest.raises(Fault, match="the warehouse cannot be opened"):
+        with pytest.raises(Fault, match="another process is writing to the warehouse"):
             take(tmp_path, "http://127.0.0.1:9")
         holder.communicate()
 
