@@ -60,7 +60,7 @@ def refresh(
     """Pull all sources (or one), build, check, publish. `as_of` is the run's start where it is left out.
 
     `saying` is told each step as it begins. Raises `Fault` for a source that is not configured; what
-    goes wrong in the run itself stands in `problems`.
+    goes wrong in the run itself stands in `problems`; Ctrl-C raises KeyboardInterrupt.
     """
     if source is not None and source not in settings.sources:
         known = ", ".join(settings.sources) or "none"
@@ -85,6 +85,8 @@ def refresh(
             asset_selection=chosen,
             raise_on_error=False,
         )
+    if any(event.is_step_failure and _is_interrupted(event.step_failure_data.error) for event in result.all_events):
+        raise KeyboardInterrupt
     checks = result.get_asset_check_evaluations()
     return Refresh(
         steps=tuple(_step(event) for event in result.get_asset_materialization_events()),
@@ -123,6 +125,16 @@ def _problems(result: dg.ExecuteInProcessResult) -> Iterator[str]:
         yield from blocking
     if not any(told) and not blocking and not result.success:
         yield from (_innermost(data.error) for data in failed)
+
+
+def _is_interrupted(error: SerializableErrorInfo | None) -> bool:
+    """Dagster takes Ctrl-C for a step that failed, and DuckDB for a query that did."""
+    while error is not None:
+        is_ours = error.cls_name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
+        if is_ours or "Query interrupted" in error.message:
+            return True
+        error = error.cause or error.context
+    return False
 
 
 def _innermost(error: SerializableErrorInfo | None) -> str:

@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -152,7 +153,10 @@ def _copy(con: duckdb.DuckDBPyConnection, file: Path, card: tuple[str, datetime,
         con.execute("commit")
         con.execute("checkpoint snapshot")
     except BaseException:
-        con.execute("rollback")
+        import duckdb
+
+        with suppress(duckdb.TransactionException):  # none is open where the checkpoint was interrupted
+            con.execute("rollback")
         con.execute("detach snapshot")
         file.unlink(missing_ok=True)
         raise

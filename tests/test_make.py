@@ -139,11 +139,8 @@ def test_a_data_folder_that_is_not_the_demos_is_left_alone(data: Path) -> None:
     assert (data / "milepost.toml").read_text() == "reporting_currency = 'EUR'\n"
 
 
-@pytest.fixture
-def held(data: Path) -> Iterator[Held]:
-    """A demo that is up and holding, its port, and what it said."""
-    port = free_port()
-    demo = subprocess.Popen(
+def start_demo(data: Path, port: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
         ["make", "--no-print-directory", "demo", f"PORT={port}", "PROJECTS=40", f"DATA={data}", this_environment()],
         cwd=ROOT,
         env=clean_environ(),
@@ -152,6 +149,13 @@ def held(data: Path) -> Iterator[Held]:
         text=True,
         start_new_session=True,
     )
+
+
+@pytest.fixture
+def held(data: Path) -> Iterator[Held]:
+    """A demo that is up and holding, its port, and what it said."""
+    port = free_port()
+    demo = start_demo(data, port)
     assert demo.stdout is not None
     said = []
     for line in demo.stdout:
@@ -197,6 +201,18 @@ def test_ctrl_c_ends_everything_the_demo_started(held: Held, data: Path) -> None
         assert page.status == 200
     assert len(processes_about(data)) >= 3
     os.killpg(demo.pid, signal.SIGINT)
+    ended(demo, data)
+
+
+def test_ctrl_c_in_the_middle_of_the_refresh_ends_everything_without_a_trace(data: Path) -> None:
+    demo = start_demo(data, free_port())
+    until = time.monotonic() + 60
+    while not (data / "warehouse.duckdb").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    os.killpg(demo.pid, signal.SIGINT)
+    said, _ = demo.communicate(timeout=60)
+    assert "Traceback" not in said
+    assert "Error 1" not in said
     ended(demo, data)
 
 

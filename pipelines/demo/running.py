@@ -73,7 +73,7 @@ def run(plan: Plan, saying: Callable[[str], None], shown: Callable[[Shown], None
     """
     began = time.perf_counter()
     refuse_busy(plan.port)
-    with ExitStack() as started, _interruptible():
+    with _interruptible(), ExitStack() as started:
         started.enter_context(_alone_in(plan.data))
         portal_port = _free_port(PORTAL_PORT)
         portal_address = f"http://{HOST}:{portal_port}"
@@ -228,21 +228,35 @@ def _alone_in(data: Path) -> Iterator[None]:
         yield
 
 
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGTERM and a closed terminal end the demo as Ctrl-C does."""
+    """SIGTERM and a closed terminal end the demo as Ctrl-C does; a second one does not disturb the ending."""
+    received: list[int] = []
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
+    def stop(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        _deaf()
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    before = {number: signal.signal(number, stop) for number in _ENDINGS}
     try:
         yield
     except KeyboardInterrupt:
         pass
+    except Exception:
+        if not received:  # an interrupted import may fail with an error of its own
+            raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _deaf() -> None:
+    for number in _ENDINGS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager
@@ -258,21 +272,17 @@ def _child(command: list[str], environ: Mapping[str, str], log: Path) -> Iterato
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """Asks the process group to end, and after five seconds makes it; a second Ctrl-C does not stop this."""
-    waiting = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        for ask, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
-            try:
-                os.killpg(child.pid, ask)
-            except ProcessLookupError:
-                break
-            try:
-                child.wait(patience)
-            except subprocess.TimeoutExpired:
-                continue
-        child.wait()
-    finally:
-        signal.signal(signal.SIGINT, waiting)
+    """Asks the process group to end, and after five seconds makes it."""
+    _deaf()
+    for ask in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(child.pid, ask)
+            child.wait(5)
+        except subprocess.TimeoutExpired:
+            continue
+        except ProcessLookupError:
+            break
+    child.wait()
 
 
 def _await(url: str, child: subprocess.Popen[bytes], who: str) -> None:
