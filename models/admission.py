@@ -292,7 +292,8 @@ masked as (
 dated as (
   select *, {f"local_day({rated_on}, timezone)" if entity.rate_at else "cast(null as date)"} as rate_on from masked
 )
-select masked.* exclude (rate, version, parent_reason, parent_detail), {rate} as rate,
+-- 20 digits: DuckDB would keep a product of two decimals of 18 in 18, too few for a hundred million
+select masked.* exclude (rate, version, parent_reason, parent_detail), cast({rate} as decimal(20, 8)) as rate,
   case reject_reason
     when 'duplicate' then 'a later version of the same record was received'
     when 'deleted' then case when parent_reason = 'deleted' and deleted_at is null then parent_detail

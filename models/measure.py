@@ -335,8 +335,7 @@ def _day(measure: Measure) -> str:
 # Independent of the connection's own time zone, and of whether instants are stored with or without one.
 _ZONE = "coalesce(project_zone, client_zone, 'UTC')"
 _LOCAL_DAY = rf"cast(timezone({_ZONE}, make_timestamptz(epoch_us(\1))) as date)"
-# Start + age of any open gate, to the microsecond: so marts rebuilt in memory know their clock as a snapshot does.
-_AS_OF = "(select max(make_timestamptz(epoch_us(started_at) + cast(age_days * 86400e6 as bigint))) from marts.gates)"
+_AS_OF = "(select make_timestamptz(epoch_us(as_of_at)) from marts.clock)"
 _ZONES = """
   left join (select project_id as zone_project_id, timezone as project_zone from marts.projects)
     on m.project_id = zone_project_id

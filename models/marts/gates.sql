@@ -128,7 +128,8 @@ plans as (
         gate_id,
         max(case when is_baseline then due_on end) as baseline_on,
         max(case when is_current then due_on end) as due_on,
-        count(*) - 1 as plan_change_count
+        -- a report that repeats the date changes nothing
+        count(*) filter (where moved_days <> 0) as plan_change_count
     from marts.gate_plans
     group by gate_id
 ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 import duckdb
@@ -18,6 +19,7 @@ DIMENSIONS = {
     "playbook": "brand_identity",
     "manager": "Ada",
 }
+AS_OF = datetime(2026, 6, 30, 12)
 INTEGERS = ("sequence", "attempt", "version", "row_count")
 NUMBERS = ("hours", "link_confidence")
 
@@ -38,7 +40,7 @@ def type_of(column: str) -> str:
 
 
 def hand_made(**tables: Iterable[Mapping[str, Any]]) -> duckdb.DuckDBPyConnection:
-    """A database with every mart, holding the rows given; dimensions not given are those of one project."""
+    """A database with every mart, holding the rows given; what is not given is one project's, at the end of June 2026."""
     con = duckdb.connect(config={"threads": 1})
     columns = {name: tuple(model.columns) for name, model in catalog.marts().items()}
     tables_of = (
@@ -47,7 +49,7 @@ def hand_made(**tables: Iterable[Mapping[str, Any]]) -> duckdb.DuckDBPyConnectio
     )
     con.execute("; ".join(("begin", "create schema marts", *tables_of, "commit")))
     project = {"project_id": "northlight:p1", "timezone": "UTC"}
-    for name, rows in {"projects": [project], **tables}.items():
+    for name, rows in {"projects": [project], "clock": [{"as_of_at": AS_OF}], **tables}.items():
         for row in rows:
             known = {each: value for each, value in DIMENSIONS.items() if each in columns[name]}
             insert(con, name, known | dict(row))

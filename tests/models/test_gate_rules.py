@@ -164,6 +164,14 @@ def test_the_baseline_is_the_plan_in_force_at_signature_else_the_first(world: Wo
     assert str(late["baseline_on"]) == "2026-03-01"
 
 
+def test_a_report_that_repeats_the_planned_date_changes_no_plan(world: World) -> None:
+    plans = [
+        {"source_key": key, "milestone": "g1", "recorded_at": f"2026-01-{key}T00:00:00Z", "due_on": due}
+        for key, due in [("05", "2026-02-01"), ("06", "2026-02-01"), ("07", "2026-02-09"), ("08", "2026-02-09")]
+    ]
+    assert one(world(milestone_plans=plans), "gates")["plan_change_count"] == 1
+
+
 def test_a_plan_recorded_after_the_as_of_date_is_invisible(world: World) -> None:
     plans = [
         {"source_key": k, "milestone": "g1", "recorded_at": at, "due_on": due}

@@ -188,8 +188,7 @@ def test_s1_needs_a_baseline_and_keeps_early_gates_negative():
 
 
 def test_s2_counts_overdue_gates_as_misses_and_waits_for_days_that_are_not_over():
-    clock = {"started_at": datetime(2026, 6, 1), "age_days": 29.5}  # so the marts stand at 30 June, noon
-    still_open = {"status": "in_progress", "approved_at": None, **clock}
+    still_open = {"status": "in_progress", "approved_at": None}
     con = hand_made(
         gates=[
             *gates(1, due_on=date(2026, 5, 4), is_on_time=True),
@@ -526,7 +525,7 @@ def test_a_group_with_only_open_gates_is_still_listed():
 
 def test_series_shows_empty_weeks_as_zero_for_counts_and_unknown_for_durations():
     weeks = [*gates(7, cycle_days=3.0), *gates(6, cycle_days=5.0, approved_at=MAY + timedelta(weeks=2))]
-    con = hand_made(gates=weeks)
+    con = hand_made(gates=weeks, clock=[{"as_of_at": datetime(2026, 5, 20)}])
     counts = series(con, Question("F10"), "week")
     assert counts.select("period", "value", "n").rows() == [
         (date(2026, 5, 4), 7, 7),
@@ -546,8 +545,7 @@ def test_series_fills_every_group_over_the_whole_period_asked_for():
 
 
 def test_series_shows_a_quiet_end_up_to_the_clock_and_no_future():
-    clock = {"status": "in_progress", "approved_at": None, "started_at": datetime(2026, 5, 1), "age_days": 24.0}
-    con = hand_made(gates=[*gates(7), *gates(1, **clock)])  # so the marts stand at 25 May
+    con = hand_made(gates=gates(7), clock=[{"as_of_at": datetime(2026, 5, 25)}])
     for until in (None, date(2026, 12, 31)):
         weeks = series(con, Question("F10", until=until), "week")
         assert weeks["period"].to_list() == [date(2026, 5, day) for day in (4, 11, 18, 25)]

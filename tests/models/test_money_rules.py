@@ -342,3 +342,10 @@ def test_project_money_has_the_rate_of_its_signature(world: World) -> None:
     rates = [{"day": "2026-01-01", "currency": "EUR", "rate": "1.50"}]
     gate = one(world(rates=rates, projects=[{**PROJECT, "currency": "EUR"}]), "gates")
     assert (str(gate["bills_amount_local"]), str(gate["bills_amount"])) == ("400.00", "600.00")
+
+
+def test_hundreds_of_millions_are_added_up_to_the_cent(world: World) -> None:
+    order = {"source_key": "o1", "project": "p1", "status": "approved", "amount_approved": "325900736.01"}
+    con = world(projects=[{**PROJECT, "contract_amount": "4000000000.00"}], change_orders=[order])
+    assert str(one(con, "projects")["approved_change_amount"]) == "325900736.01"
+    assert str(one(con, "gates")["bills_amount"]) == "1600000000.00"
