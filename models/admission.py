@@ -218,9 +218,38 @@ def _line(folder: Path | None, entity: Entity, field: Field) -> str | None:
 
 
 def _staging_sql(con: Connection, entity: Entity) -> str:
-    """The statement that makes staging.<entity> from the table `incoming`: types, ids, zone, rate, admission."""
-    fields = entity.columns.values()
-    # the nearest parent decides zone and currency; a client is the farthest
+    """The statement that makes staging.<entity> from the table `incoming`, one thought per CTE."""
+    thoughts = {
+        "keyed": _keyed(con, entity),
+        "placed": _placed(entity),
+        "typed": _typed(entity),
+        "known": _known(entity),
+        "masked": _masked(entity),
+        "dated": _dated(entity),
+    }
+    written = ",\n".join(f"{name} as (\n{sql}\n)" for name, sql in thoughts.items())
+    return f"create or replace table staging.{entity.name} as\nwith {written}\n{_admitted(entity)}"
+
+
+def _keyed(con: Connection, entity: Entity) -> str:
+    """Ids instead of keys, empty texts as null, and the place of a record among its versions."""
+    columns = ["source", f"source || ':' || source_key as {entity.id}"]
+    for f in entity.columns.values():
+        columns.append(
+            f"{_qualified(f)} as {f.column}" if f.type == "reference" else f"nullif({f.name}, '') as {f.name}"
+        )
+    # Order of arrival must not matter: the latest version wins, and ties break on the content itself.
+    version = (
+        "row_number() over (partition by source, source_key order by try_cast(recorded_at as timestamptz) "
+        f"desc nulls last, md5(concat_ws('|', {', '.join(entity.columns)})))"
+    )
+    is_repeated = first(con, "select count(*) <> count(distinct source || ':' || source_key) from incoming")
+    return f"select {', '.join(columns)}, {version if is_repeated else '1'} as version from incoming"
+
+
+def _placed(entity: Entity) -> str:
+    """Zone, currency and rate from the row itself or its nearest parent; what a parent's own state means for it."""
+    # a client is the farthest parent
     references = sorted(entity.references, key=lambda ref: ref.to == "clients")
     joins = [
         f"left join staging.{ref.to} as {ref.name}_row on {ref.name}_row.{_id(ref)} = keyed.{ref.column} "
@@ -230,82 +259,82 @@ def _staging_sql(con: Connection, entity: Entity) -> str:
 
     def inherited(column: str, last: str) -> str:
         own = [f"keyed.{column}"] if column in entity.columns else []
-        return f"coalesce({', '.join([*own, *(f'{ref.name}_row.{column}' for ref in references), last])})"
+        parents = [f"{ref.name}_row.{column}" for ref in references]
+        return f"coalesce({', '.join([*own, *parents, last])}) as {column}"
 
-    keyed = ["source", f"source || ':' || source_key as {entity.id}"]
-    for f in fields:
-        keyed.append(f"{_qualified(f)} as {f.column}" if f.type == "reference" else f"nullif({f.name}, '') as {f.name}")
-    # Order of arrival must not matter: the latest version wins, and ties break on the content itself.
-    content = ", ".join(f.name for f in fields)
-    version = (
-        f"row_number() over (partition by source, source_key order by try_cast(recorded_at as timestamptz) "
-        f"desc nulls last, md5(concat_ws('|', {content})))"
-        if first(con, "select count(*) <> count(distinct source || ':' || source_key) from incoming")
-        else "1"
-    )
-    instants = [f for f in fields if f.type == "instant"]
-    typed = [f"{_cast(f, 'timezone')} as {f.column}" for f in fields if f.type not in ("reference", "zone", "currency")]
-    typed += [f.column for f in references]
-    bare = " or ".join(f"length({f.name}) = 10" for f in instants)
+    replaced = [name for name in ("timezone", "currency") if name in entity.columns]
+    return f"""select keyed.*{f" exclude ({', '.join(replaced)})" if replaced else ""},
+  {inherited("timezone", "$zone")}, {inherited("currency", "cast(null as varchar)")},
+  {inherited("rate", _NO_RATE) if references else f"{_NO_RATE} as rate"},
+  {_parent_reason(entity)} as parent_reason, {_parent_detail(entity)} as parent_detail
+from keyed {" ".join(joins)}"""
+
+
+def _typed(entity: Entity) -> str:
+    """Every value in its type; `is_day_only` where an instant was given as a bare date."""
+    fields = entity.columns.values()
+    typed = [f"{_cast(f, 'timezone')} as {f.name}" for f in fields if f.type not in ("reference", "zone", "currency")]
+    bare = [f"coalesce(length({f.name}) = 10, false)" for f in fields if f.type == "instant"]
+    return f"""select source, {entity.id}, {", ".join([*typed, *(f.column for f in entity.references)])},
+  timezone, currency, rate, version, parent_reason, parent_detail, {" or ".join(bare)} as is_day_only
+from placed"""
+
+
+def _known(entity: Entity) -> str:
+    """When the row became known, and when it will next look different: its earliest instant after $as_of."""
+    known_at = f"least({', '.join(entity.known_at)})" if entity.known_at else "cast(null as timestamp)"
+    later = [f"case when {f.name} > $as_of then {f.name} end" for f in _instants(entity) if f.name != "recorded_at"]
+    if "recorded_at" in entity.known_at:
+        later.append("case when recorded_at > $as_of then recorded_at end")
+    if entity.rate_at:  # a row that names no day is rated by the clock, and so looks different at any other
+        later.append(f"case when coalesce({', '.join(entity.rate_at)}) is null then cast($as_of as timestamp) end")
+    return f"select *, {known_at} as known_at, least({', '.join([*later, 'cast(null as timestamp)'])}) as changes_at from typed"
+
+
+def _masked(entity: Entity) -> str:
+    """Whatever happens after $as_of is null; the reason for which a row is set aside."""
     masked = [
         f"case when {f.name} <= $as_of then {f.name} end as {f.name}"
-        for f in instants
+        for f in _instants(entity)
         if not f.required and f.name not in ("recorded_at", "deleted_at")
     ]
-    known = [name for name in entity.known_at if name in entity.columns]
-    known_at = f"least({', '.join(known)})" if len(known) > 1 else (known[0] if known else "cast(null as timestamp)")
-    rated_on = f"coalesce({', '.join([*entity.rate_at, '$as_of'])})"
-    rate = (
-        "case when masked.currency = $currency then cast(1 as decimal(18, 8)) else rates.rate end"
-        if entity.rate_at
-        else "masked.rate"
-    )
-    return f"""
-create or replace table staging.{entity.name} as
-with keyed as (
-  select {", ".join(keyed)}, {version} as version from incoming
-),
-placed as (
-  select keyed.* exclude ({", ".join(c for c in ("timezone", "currency") if c in entity.columns) or "version"}),
-    keyed.version, {inherited("timezone", "$zone")} as timezone,
-    {inherited("currency", "cast(null as varchar)")} as currency,
-    {inherited("rate", "cast(null as decimal(18, 8))") if references else "cast(null as decimal(18, 8))"} as rate,
-    {_parent_reason(entity)} as parent_reason, {_parent_detail(entity)} as parent_detail
-  from keyed {" ".join(joins)}
-),
-typed as (
-  select source, {entity.id}, {", ".join(typed)}, timezone, currency, rate, version, parent_reason, parent_detail,
-    {f"coalesce({bare}, false)" if bare else "false"} as is_day_only
-  from placed
-),
-known as (
-  select *, {known_at} as known_at from typed
-),
-masked as (
-  select * {f"replace ({', '.join(masked)})" if masked else ""},
-    case when version > 1 then 'duplicate'
-      when deleted_at <= $as_of then 'deleted'
-      when known_at > $as_of then 'after as_of'
-      else parent_reason end as reject_reason
-  from known
-),
-dated as (
-  select *, {f"local_day({rated_on}, timezone)" if entity.rate_at else "cast(null as date)"} as rate_on from masked
-)
--- 20 digits: DuckDB would keep a product of two decimals of 18 in 18, too few for a hundred million
-select masked.* exclude (rate, version, parent_reason, parent_detail), cast({rate} as decimal(20, 8)) as rate,
+    return f"""select *{f" replace ({', '.join(masked)})" if masked else ""},
+  case when version > 1 then 'duplicate'
+    when deleted_at <= $as_of then 'deleted'
+    when known_at > $as_of then 'after as_of'
+    else parent_reason end as reject_reason
+from known"""
+
+
+def _dated(entity: Entity) -> str:
+    """The day whose exchange rate the row's money has, by the calendar of its zone."""
+    instant = f"coalesce({', '.join([*entity.rate_at, '$as_of'])})"
+    rate_on = f"local_day({instant}, timezone)" if entity.rate_at else "cast(null as date)"
+    return f"select *, {rate_on} as rate_on from masked"
+
+
+def _admitted(entity: Entity) -> str:
+    """The row with its rate, and the reason in words."""
+    own = "case when dated.currency = $currency then cast(1 as decimal(18, 8)) else rates.rate end"
+    # 20 digits: DuckDB would keep a product of two decimals of 18 in 18, too few for a hundred million
+    return f"""select dated.* exclude (rate, version, parent_reason, parent_detail),
+  cast({own if entity.rate_at else "dated.rate"} as decimal(20, 8)) as rate,
   case reject_reason
     when 'duplicate' then 'a later version of the same record was received'
     when 'deleted' then case when parent_reason = 'deleted' and deleted_at is null then parent_detail
       else 'deleted in the tool' end
     when 'after as_of' then coalesce(parent_detail, 'not known yet on that date')
     else parent_detail end as reject_detail
-from dated as masked
-{_RATES if entity.rate_at else ""}
-"""
+from dated
+{_RATES if entity.rate_at else ""}"""
 
 
-_RATES = "left join reference.rates as rates on rates.day = masked.rate_on and rates.currency = masked.currency"
+def _instants(entity: Entity) -> list[Field]:
+    return [field for field in entity.columns.values() if field.type == "instant"]
+
+
+_NO_RATE = "cast(null as decimal(20, 8))"
+_RATES = "left join reference.rates as rates on rates.day = dated.rate_on and rates.currency = dated.currency"
 
 
 def _id(reference: Field) -> str:

@@ -243,3 +243,10 @@ def test_an_optional_reference_that_leads_nowhere_is_told(world: World) -> None:
     receive(con, "t", {"clients": [CLIENT], "invoices": [invoice]})
     warned = [f for f in make_all(con, [StagedSource("t", None, "raw_t")], "2026-06-30T00:00:00") if not f.passed]
     assert [(f.check, f.count) for f in warned] == [("every project it names is there", 1)]
+
+
+def test_a_record_not_known_yet_says_so_though_its_parents_are_there(world: World) -> None:
+    bill = {"source_key": "i1", "client": "c1", "status": "open", "currency": "USD", "total": "5.00"}
+    con = world("2026-06-30T00:00:00", invoices=[{**bill, "issued_at": "2026-07-09T12:00:00Z"}])
+    told = con.execute("select source_key, reason, detail from marts.rejects").fetchall()
+    assert told == [("i1", "after as_of", "not known yet on that date")]
