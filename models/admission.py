@@ -288,7 +288,8 @@ def _known(entity: Entity) -> str:
         later.append("case when recorded_at > $as_of then recorded_at end")
     if entity.rate_at:  # a row that names no day is rated by the clock, and so looks different at any other
         later.append(f"case when coalesce({', '.join(entity.rate_at)}) is null then cast($as_of as timestamp) end")
-    return f"select *, {known_at} as known_at, least({', '.join([*later, 'cast(null as timestamp)'])}) as changes_at from typed"
+    changes_at = f"least({', '.join([*later, 'cast(null as timestamp)'])})"
+    return f"select *, {known_at} as known_at, {changes_at} as changes_at from typed"
 
 
 def _masked(entity: Entity) -> str:
@@ -323,7 +324,7 @@ def _admitted(entity: Entity) -> str:
     when 'duplicate' then 'a later version of the same record was received'
     when 'deleted' then case when parent_reason = 'deleted' and deleted_at is null then parent_detail
       else 'deleted in the tool' end
-    when 'after as_of' then coalesce(parent_detail, 'not known yet on that date')
+    when 'after as_of' then case when parent_reason is null then 'not known yet on that date' else parent_detail end
     else parent_detail end as reject_detail
 from dated
 {_RATES if entity.rate_at else ""}"""
