@@ -103,6 +103,7 @@ def demo(
         projects=projects,
         seed=seed,
         as_of=_instant(as_of) if as_of else _now(),
+        is_past=as_of is not None,
     )
     with _progress() as (console, saying):
 

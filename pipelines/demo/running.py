@@ -44,7 +44,10 @@ _OURS = "# Written anew by every `milepost demo`."
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to show, where. `port` is the dashboard's; without `hold` the demo ends once it has answered."""
+    """What to show, where. `port` is the dashboard's; without `hold` the demo ends once it has answered.
+
+    The records end at `as_of`. The numbers are as of the refresh's start, or as of `as_of` where `is_past`.
+    """
 
     data: Path
     port: int
@@ -52,6 +55,7 @@ class Plan:
     projects: int
     seed: int
     as_of: datetime
+    is_past: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ def run(plan: Plan, saying: Callable[[str], None], shown: Callable[[Shown], None
         refresh = _refresher()
         _await(f"{portal_address}/v1/health", portal, "the portal")
         settings = load(plan.data)
-        refreshed = refresh(settings, saying=saying)
+        refreshed = refresh(settings, as_of=plan.as_of if plan.is_past else None, saying=saying)
         if not refreshed.ok:
             raise Fault([fault("refresh", problem, "").problems[0] for problem in refreshed.problems])
         saying("Waiting for the dashboard")
