@@ -237,11 +237,16 @@ def test_the_snapshot_refuses_in_a_later_run_too(today: Settings, monkeypatch: p
     before = snapshots.available(today.snapshots)
     break_a_check(monkeypatch)
     refreshing.refresh(today)
-    job = assemble(today).resolve_job_def("refresh")
-    alone = job.execute_in_process(asset_selection=[dg.AssetKey(["snapshot"])], raise_on_error=False)
-    assert not alone.success
-    (failure,) = [event.step_failure_data for event in alone.all_events if event.is_step_failure]
-    assert "marts.gates: sequence < 2 does not hold." in str(failure.user_failure_data.description)
+    assert "marts.gates: sequence < 2 does not hold." in refusal_of_the_snapshot_alone(today)
+    assert snapshots.available(today.snapshots) == before
+
+
+@pytest.mark.slow
+def test_the_snapshot_refuses_after_a_refresh_that_broke_off(today: Settings) -> None:
+    before = snapshots.available(today.snapshots)
+    small_firm.rewrite(today, "milestones", "log", "rumour")
+    refreshing.refresh(today)
+    assert "not made since the last refresh began" in refusal_of_the_snapshot_alone(today)
     assert snapshots.available(today.snapshots) == before
 
 
@@ -307,6 +312,16 @@ def test_progress_is_told_step_by_step(today: Settings) -> None:
 def test_an_instant_nobody_can_read_is_refused() -> None:
     with dg.DagsterInstance.ephemeral() as instance, pytest.raises(Exception, match="'yesterday' is no instant"):
         assets.Clock(as_of="yesterday").instant(dg.build_asset_context(instance=instance))
+
+
+def refusal_of_the_snapshot_alone(settings: Settings) -> str:
+    """The words with which the snapshot asset refuses in a run of its own."""
+    job = assemble(settings).resolve_job_def("refresh")
+    alone = job.execute_in_process(asset_selection=[dg.AssetKey(["snapshot"])], raise_on_error=False)
+    assert not alone.success
+    (failure,) = [event.step_failure_data for event in alone.all_events if event.is_step_failure]
+    assert failure.user_failure_data is not None
+    return str(failure.user_failure_data.description)
 
 
 def break_a_check(monkeypatch: pytest.MonkeyPatch) -> None:
