@@ -17,7 +17,7 @@ import sqlglot
 from sqlglot import exp
 
 from models import catalog
-from models.build import LISTED, Connection, Finding, Moment, comment, first, found, parameters
+from models.build import LISTED, Connection, Finding, Moment, comment, first, found, parameters, together
 from models.catalog import Entity, Field
 from models.faults import Fault, Problem, fault
 
@@ -50,14 +50,21 @@ def stage(con: Connection, entity: Entity, sources: Sequence[StagedSource], mome
     after as_of. Raises `Fault` listing every value the contract does not allow, with record, field and cure.
     Returns warnings: columns the contract does not know, optional references that lead nowhere.
     """
-    pieces = [piece for source in sources if (piece := _mapped(con, entity, source))]
-    union = " union all by name ".join(pieces) if pieces else _no_rows(entity)
-    con.execute(f"create or replace temp table incoming as {union}")
-    _refuse_misfits(con, entity, sources)
-    con.execute(_staging_sql(con, entity), parameters(_staging_sql(con, entity), moment))
-    con.execute("drop table incoming")
-    _refuse_missing_rates(con, entity, moment)
-    comment(con, f"staging.{entity.name}", entity.about, {f.column: f.about for f in entity.columns.values()})
+    with together(con):
+        pieces = [piece for source in sources if (piece := _mapped(con, entity, source))]
+        union = " union all by name ".join(pieces) if pieces else _no_rows(entity)
+        con.execute(f"create or replace temp table incoming as {union}")
+        _refuse_misfits(con, entity, sources)
+        making = _staging_sql(con, entity)
+        con.execute(making, parameters(making, moment))
+        con.execute("drop table incoming")
+        _refuse_missing_rates(con, entity, moment)
+        comment(con, f"staging.{entity.name}", entity.about, {f.column: f.about for f in entity.columns.values()})
+    return warnings(con, entity, sources)
+
+
+def warnings(con: Connection, entity: Entity, sources: Sequence[StagedSource]) -> list[Finding]:
+    """What is told of a staged entity: columns the contract does not know, optional references that lead nowhere."""
     return _unknown_columns(con, entity, sources) + _dangling(con, entity)
 
 

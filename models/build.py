@@ -6,7 +6,8 @@ Every function works on an open DuckDB connection whose session zone is UTC; no 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -68,10 +69,23 @@ def _prelude_sql() -> str:
 def build(con: Connection, model: Model, moment: Moment) -> None:
     """Makes `marts.<model>`, with the header's words as comments on table and columns."""
     try:
-        con.execute(f"create or replace table {model.table} as {model.sql}", parameters(model.sql, moment))
+        with together(con):
+            con.execute(f"create or replace table {model.table} as {model.sql}", parameters(model.sql, moment))
+            comment(con, model.table, model.about, model.columns)
     except duckdb.Error as error:
         raise fault(str(model.path), str(error).splitlines()[0], "Mend the model.") from error
-    comment(con, model.table, model.about, model.columns)
+
+
+@contextmanager
+def together(con: Connection) -> Iterator[None]:
+    """One transaction: all or nothing, and one wait for the disk."""
+    con.begin()
+    try:
+        yield
+    except BaseException:
+        con.rollback()
+        raise
+    con.commit()
 
 
 def check(con: Connection, model: Model) -> list[Finding]:

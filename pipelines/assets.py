@@ -8,7 +8,7 @@ What stays out: how to pull (pulling.py), what SQL runs (models), what a check i
 
 import logging
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -21,14 +21,13 @@ from models.admission import StagedSource
 from models.build import Connection, Finding, Moment
 from models.catalog import Entity, Model
 from models.faults import Fault, Problem, fault
-from pipelines import checks, lineage, pulling, snapshots, warehouse
+from pipelines import checks, lineage, pulling, snapshots, standing, warehouse
 from pipelines.settings import Settings
+from pipelines.standing import Build
 
 Made = Iterator[dg.MaterializeResult | dg.AssetCheckResult]  # type: ignore[type-arg]
 
 progress = logging.getLogger("milepost.progress")  # what is about to be done, for whoever waits at a terminal
-
-_BUILDS = "create table if not exists ops.builds (table_name varchar, as_of timestamp, broken varchar[])"
 
 
 class Clock(dg.ConfigurableResource[None]):
@@ -115,52 +114,58 @@ def sql_models(settings: Settings) -> dg.AssetsDefinition:
         chosen = {".".join(key.path) for key in context.selected_asset_keys}
         with plainly(), warehouse.open_warehouse(settings.warehouse) as con:
             snapshots.sweep(settings.snapshots)
-            as_of = clock.instant(context)
-            at = warehouse.moment(settings, as_of)
+            at = warehouse.moment(settings, clock.instant(context))
             warehouse.load_reference(con, settings)
-            _forget(con, chosen)
+            planned = standing.plan(con, settings, at, chosen)
+            standing.forget(con, chosen)
             sources = warehouse.staged_sources(settings)
-            for entity in contract.entities.values():
-                if f"staging.{entity.name}" in chosen:
-                    yield from _staged(con, entity, sources, at)
+            staged = [entity for entity in contract.entities.values() if f"staging.{entity.name}" in chosen]
+            for entity in staged:
+                yield from _staged(con, entity, sources, at, planned[f"staging.{entity.name}"])
+            standing.note(con, {f"staging.{entity.name}": [] for entity in staged}, planned, at)
             wanted = [model for model in marts.values() if model.table in chosen]
-            yield from _built(con, wanted, at, is_kept=not context.instance.is_ephemeral)
+            yield from _built(con, wanted, at, planned, is_kept=not context.instance.is_ephemeral)
 
     return models
 
 
-def _staged(con: Connection, entity: Entity, sources: Sequence[StagedSource], at: Moment) -> Made:
+def _staged(con: Connection, entity: Entity, sources: Sequence[StagedSource], at: Moment, planned: Build) -> Made:
     progress.info("Staging %s", entity.name)
     began = time.perf_counter()
     try:
-        findings = admission.stage(con, entity, sources, at)
+        if planned.stands:
+            findings = admission.warnings(con, entity, sources)
+        else:
+            findings = admission.stage(con, entity, sources, at)
     except Fault as error:
         yield checks.refused(entity, error)
         raise
-    yield _made(con, f"staging.{entity.name}", {"seconds": time.perf_counter() - began})
+    yield _made(con, planned, {"seconds": time.perf_counter() - began})
     yield from checks.staged(entity, findings)
-    _note(con, f"staging.{entity.name}", at, [])
 
 
-def _built(con: Connection, models: Sequence[Model], at: Moment, is_kept: bool) -> Made:
+def _built(con: Connection, models: Sequence[Model], at: Moment, planned: Mapping[str, Build], is_kept: bool) -> Made:
     """Builds first and checks after, because the reconciliation looks at several marts.
 
     Column lineage takes a tenth of the time and is left out of a run that Dagster does not keep.
     """
     seconds: dict[str, float] = {}
+    broken: dict[str, list[str]] = {}
     for model in models:
         progress.info("Building %s", model.name)
         began = time.perf_counter()
-        build.build(con, model, at)
+        if not planned[model.table].stands:
+            build.build(con, model, at)
         seconds[model.name] = time.perf_counter() - began
     for model in models:
         progress.info("Checking %s", model.name)
         began = time.perf_counter()
         findings = build.check(con, model) + _reconciled(con, model)
         known = {"seconds": seconds[model.name], "check_seconds": time.perf_counter() - began}
-        yield _made(con, model.table, {**known, **(_lineage(model) if is_kept else {})})
+        yield _made(con, planned[model.table], {**known, **(_lineage(model) if is_kept else {})})
         yield from checks.results(findings)
-        _note(con, model.table, at, findings)
+        broken[model.table] = [one.check for one in findings if one.severity == "fail" and not one.passed]
+    standing.note(con, broken, planned, at)
 
 
 def _lineage(model: Model) -> dict[str, dg.TableColumnLineage]:
@@ -172,9 +177,10 @@ def _reconciled(con: Connection, model: Model) -> list[Finding]:
     return [build.reconcile(con, entity) for entity in entities]
 
 
-def _made(con: Connection, table: str, known: Mapping[str, Any]) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    rows = con.execute(f"select count(*) from {table}").fetchall()[0][0]
-    return dg.MaterializeResult(asset_key=table.split("."), metadata={"dagster/row_count": rows, **known})
+def _made(con: Connection, made: Build, known: Mapping[str, Any]) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    rows = con.execute(f"select count(*) from {made.table}").fetchall()[0][0]
+    metadata = {"dagster/row_count": rows, "stands since": made.made_for.isoformat(), **known}
+    return dg.MaterializeResult(asset_key=made.table.split("."), metadata=metadata)
 
 
 def _staging_spec(entity: Entity, settings: Settings) -> dg.AssetSpec:
@@ -248,35 +254,22 @@ def snapshot(settings: Settings) -> dg.AssetsDefinition:
     return snapshot
 
 
-def _forget(con: Connection, tables: Collection[str]) -> None:
-    """What is about to be made counts as not made until it is."""
-    con.execute(_BUILDS)
-    con.execute("delete from ops.builds where table_name in (select unnest(?))", [sorted(tables)])
-
-
-def _note(con: Connection, table: str, at: Moment, findings: Sequence[Finding]) -> None:
-    broken = [one.check for one in findings if one.severity == "fail" and not one.passed]
-    con.execute("insert into ops.builds values (?, ?, ?)", [table, at.as_of, broken])
-
-
 def _fit_to_publish(con: Connection) -> datetime:
     """The instant all tables were last built for. Raises `Fault` where they are not fit to be seen."""
-    con.execute(_BUILDS)
-    rows: list[tuple[str, datetime, list[str]]] = con.execute("from ops.builds").fetchall()
-    built = {table: as_of for table, as_of, _ in rows}
+    built = standing.fit(con)
     wanted = [f"staging.{name}" for name in catalog.contract().entities]
     wanted += [model.table for model in catalog.marts().values()]
     cure = "Run the whole refresh: milepost refresh"
     problems = [
         Problem(table, f"{check} does not hold.", "See its rows in Dagster, mend them or the model, and refresh.")
-        for table, _, broken in rows
-        if table in wanted
-        for check in broken
+        for table in wanted
+        if table in built
+        for check in built[table][1]
     ]
     if missing := [table for table in wanted if table not in built]:
         problems.append(Problem(", ".join(missing[:5]), "not made since the last refresh began.", cure))
-    elif len(instants := sorted({built[table] for table in wanted})) > 1:
+    elif len(instants := sorted({built[table][0] for table in wanted})) > 1:
         problems.append(Problem("marts", f"built for {instants[0]} and for {instants[-1]}.", cure))
     if problems:
         raise Fault(problems)
-    return built[wanted[0]].replace(tzinfo=UTC)
+    return built[wanted[0]][0].replace(tzinfo=UTC)

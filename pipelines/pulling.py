@@ -12,8 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,6 +26,7 @@ from dlt.common.configuration.providers.provider import ConfigProvider
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from dlt.common.runtime.run_context import RunContext
 
+from models import build
 from models.faults import Fault, fault
 from pipelines import warehouse
 from pipelines.settings import Settings
@@ -77,7 +77,7 @@ def pull(
     with warehouse.open_warehouse(settings.warehouse) as con:
         try:
             rows, changed = load(con, settings, source, environ, told)
-            newest = _newest_recorded_at(con, f"raw_{source}")
+            newest = _newest_recorded_at(con, f"raw_{source}") if changed else _last_noted(con, source)
         except Exception as error:
             _note(con, (source, kind, firm, _naive(now), "failed", 0, None, str(error)))
             raise
@@ -119,7 +119,7 @@ def _replace_wholes(
     known = dict(stored)
     fresh = {table: whole.read() for table, whole in wholes.items() if known.get(table) != whole.print}
     gone = known.keys() - wholes.keys()
-    with _transaction(con):
+    with build.together(con):
         con.execute(f"create schema if not exists raw_{name}")
         for table, frame in fresh.items():
             con.register("_fresh", frame.to_arrow())
@@ -132,17 +132,6 @@ def _replace_wholes(
         for table in fresh:
             con.execute("insert into ops.whole_tables values (?, ?, ?)", [name, table, wholes[table].print])
     return {table: fresh[table].height if table in fresh else 0 for table in wholes}, bool(fresh or gone)
-
-
-@contextmanager
-def _transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    con.begin()
-    try:
-        yield
-    except BaseException:
-        con.rollback()
-        raise
-    con.commit()
 
 
 class _Context(RunContext):  # type: ignore[misc]
@@ -158,6 +147,13 @@ class _Context(RunContext):  # type: ignore[misc]
 
 def _note(con: duckdb.DuckDBPyConnection, row: tuple[Any, ...]) -> None:
     con.execute("insert into ops.pulls values (?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+
+def _last_noted(con: duckdb.DuckDBPyConnection, source: str) -> datetime | None:
+    """The newest instant seen by earlier pulls; nothing has come since."""
+    sql = "select max(newest_recorded_at) from ops.pulls where source = ?"
+    newest: datetime | None = con.execute(sql, [source]).fetchall()[0][0]
+    return newest
 
 
 def _newest_recorded_at(con: duckdb.DuckDBPyConnection, schema: str) -> datetime | None:

@@ -1,5 +1,5 @@
 /*
-row: One row per time a source was pulled, whether it worked or not.
+row: One row per time a source was pulled, whether it worked or not, and whatever the as-of date.
 columns:
   source: The source.
   kind: What kind of tool it is.
@@ -22,4 +22,3 @@ select
     message,
     row_number() over (partition by source order by pulled_at desc) = 1 as is_latest
 from ops.pulls
-where pulled_at <= $as_of
