@@ -92,7 +92,7 @@ def finished_over_time(frame: pl.DataFrame, *, axis: str, lines: Mapping[str, fl
         "x": [_iso(day) for day in shown["day"]],
         "y": _floats(shown["value"]),
         "text": shown["label"].to_list(),
-        "marker": {"color": ACCENT, "size": 6, "opacity": 0.5, "line": {"width": 0}},
+        "marker": {"color": ACCENT, "size": 6, "opacity": 0.65, "line": {"width": 0}},
         "hovertemplate": "%{text}<br>%{y:.1f} days, %{x|%-d %b %Y}<extra></extra>",
     }
     layout = _layout(height=340, y=axis)

@@ -318,7 +318,9 @@ def ledger(
     """Rows as a table with units in the headings, the mart's own words as help, a link to each project; CSV in `at`."""
     shown = _with_links(reading, frame)
     columns = {column: _column(reading, column, frame, mart, names or {}) for column in shown.columns}
-    columns |= {"open": st.column_config.LinkColumn("Project", display_text="Open", width="small")}
+    columns |= {
+        "open": st.column_config.LinkColumn("Page", display_text="Open", width="small", help="The project's page")
+    }
     columns |= {"source_url": st.column_config.LinkColumn("Source", display_text="record", width="small")}
     hidden = ("project_id", "client_id", "gate_id")
     st.dataframe(
