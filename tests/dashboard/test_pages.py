@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import PAGES, Open, html_of, link_of, tiles_of
 
 from dashboard import access, data
-from dashboard.data import Reading, Store
-from dashboard.filters import Filters
+from dashboard.data import Store
 from models.measure import Question
 from pipelines import settings, snapshots
 
@@ -70,18 +71,23 @@ def test_settings_that_cannot_be_read_are_told_with_file_and_cure(open_page: Ope
     assert "Mend the line it names." in html_of(app)
 
 
+YEAR = (date(2025, 7, 1), date(2026, 6, 30))
+ASKED = [  # the link, and what has to be asked for it
+    ({}, {}, YEAR),
+    ({"firm": "Northlight Studio", "period": "all"}, {"firm": ("Northlight Studio",)}, (None, None)),
+    ({"period": "2026-01-01..2026-03-31"}, {}, (date(2026, 1, 1), date(2026, 3, 31))),
+]
+
+
 @pytest.mark.parametrize("page", PAGES[:4])
-@pytest.mark.parametrize(
-    "params", [{}, {"firm": "Northlight Studio", "period": "all"}, {"period": "2026-01-01..2026-03-31"}]
-)
+@pytest.mark.parametrize(("params", "where", "span"), ASKED)
 def test_a_tile_shows_what_the_measure_answers(
-    open_page: Open, full: Path, store: Store, page: str, params: dict[str, str]
+    open_page: Open, full: Path, store: Store, page: str, params: dict[str, str], where: Any, span: Any
 ) -> None:
     tiles = tiles_of(open_page(full, page, params))
     assert tiles
-    chosen = Filters(firm=(params["firm"],) if "firm" in params else (), period=params.get("period", "12m"))
     for measure, value in tiles.items():
-        answer = store.answer(Reading(store, chosen).question(measure)).row(0, named=True)
+        answer = store.answer(Question(measure, (), where, *span)).row(0, named=True)
         assert value == answer["value"], measure
 
 
