@@ -16,7 +16,7 @@ columns:
   began_at: When the team began, or began again.
   submitted_at: First submission within the attempt.
   decided_at: When it was decided; null while open.
-  decision: The decision - approved, changes_requested or rejected.
+  decision: The decision - approved, changes_requested or rejected, else waived or cancelled.
   decided_by_side: Which side decided, or has to - client, team or authority.
   work_days: Elapsed days the team held the gate, from beginning to submission.
   wait_days: Elapsed days from submission to decision; null while undecided.
@@ -51,19 +51,32 @@ with openings as (
         'reopening',
         occurred_at
     from marts.gate_events
-    where type = 'reopened'
+    where is_reopening
+),
+
+-- a waiver or cancellation ends an attempt only where nothing else decided it
+endings as (
+    select
+        gate_id,
+        attempt,
+        type,
+        occurred_at,
+        actor_side,
+        case when type in ('waived', 'cancelled') then 0 else 1 end as weight,
+        position
+    from marts.gate_events
+    where type in ('approved', 'changes_requested', 'rejected', 'waived', 'cancelled')
 ),
 
 decisions as (
     select
         gate_id,
         attempt,
-        max(occurred_at) as decided_at,
-        max_by(type, position) as decision,
-        max_by(actor_side, position) as actor_side
-    from marts.gate_events
-    where type in ('approved', 'changes_requested', 'rejected')
-    group by gate_id, attempt
+        occurred_at as decided_at,
+        type as decision,
+        actor_side
+    from endings
+    qualify row_number() over (partition by gate_id, attempt order by weight desc, position desc) = 1
 ),
 
 -- a submission that only follows the decision belongs to no attempt: it is a chronology violation of the gate

@@ -13,6 +13,7 @@ columns:
   manager: Project manager.
   gate_name: The gate's name in its tool.
   attempt: Attempt the event belongs to, from 1; a rejection, a request for changes or a reopening ends one.
+  is_reopening: True where it undoes an approval, a waiver or a cancellation; a reopening of nothing decided is none.
   position: Place of the event in the gate's history, from 1.
   type: What happened.
   occurred_at: When it happened.
@@ -47,22 +48,52 @@ with ranked as (
 placed as (
     select
         ranked.*,
-        row_number() over earlier as position,
-        coalesce(sum(case when ranked.type in ('changes_requested', 'rejected', 'reopened') then 1 else 0 end)
-            over (
-                partition by ranked.milestone_id
-                order by ranked.occurred_at, ranked.type_rank, ranked.milestone_event_id
-                rows between unbounded preceding and 1 preceding
-            ), 0) as ended_attempts
+        row_number() over (
+            partition by ranked.milestone_id order by ranked.occurred_at, ranked.type_rank, ranked.milestone_event_id
+        ) as position
     from ranked
-    window earlier as (
-        partition by ranked.milestone_id order by ranked.occurred_at, ranked.type_rank, ranked.milestone_event_id
+),
+
+-- the last event before each that decided something, and the last that ended the gate
+preceded as (
+    select
+        placed.*,
+        max(case
+            when placed.type in ('approved', 'waived', 'cancelled', 'changes_requested', 'rejected', 'reopened')
+                then placed.position
+        end) over before as last_turn,
+        max(case when placed.type in ('approved', 'waived', 'cancelled') then placed.position end)
+            over before
+            as last_end
+    from placed
+    window before as (
+        partition by placed.milestone_id order by placed.position rows between unbounded preceding and 1 preceding
     )
+),
+
+turned as (
+    select
+        preceded.*,
+        preceded.type = 'reopened' and coalesce(preceded.last_turn = preceded.last_end, false) as is_reopening
+    from preceded
+),
+
+counted as (
+    select
+        turned.*,
+        coalesce(
+            sum(case when turned.type in ('changes_requested', 'rejected') or turned.is_reopening then 1 else 0 end)
+                over (
+                    partition by turned.milestone_id
+                    order by turned.position rows between unbounded preceding and 1 preceding
+                ), 0
+        ) as ended_attempts
+    from turned
 )
 
 select
-    placed.milestone_event_id as event_id,
-    placed.milestone_id as gate_id,
+    counted.milestone_event_id as event_id,
+    counted.milestone_id as gate_id,
     labels.project_id,
     labels.client_id,
     labels.firm,
@@ -72,16 +103,17 @@ select
     labels.manager,
     milestones.name as gate_name,
     -- the reopening itself opens the next attempt; a request for changes still belongs to the one it ends
-    cast(placed.ended_attempts + case when placed.type = 'reopened' then 2 else 1 end as integer) as attempt,
-    cast(placed.position as integer) as position,
-    placed.type,
-    placed.occurred_at,
-    placed.actor,
-    placed.actor_side,
-    placed.origin,
-    placed.source,
-    placed.source_key
-from placed
+    cast(counted.ended_attempts + case when counted.is_reopening then 2 else 1 end as integer) as attempt,
+    counted.is_reopening,
+    cast(counted.position as integer) as position,
+    counted.type,
+    counted.occurred_at,
+    counted.actor,
+    counted.actor_side,
+    counted.origin,
+    counted.source,
+    counted.source_key
+from counted
 left join staging.milestones as milestones
-    on placed.milestone_id = milestones.milestone_id and milestones.reject_reason is null
+    on counted.milestone_id = milestones.milestone_id and milestones.reject_reason is null
 left join marts.project_labels as labels on milestones.project_id = labels.project_id

@@ -30,14 +30,15 @@ with facts as (
         min(case when type in ('approved', 'changes_requested', 'rejected') then occurred_at end) as first_decided_at,
         min(case when type = 'approved' then occurred_at end) as first_approved_at,
         max(case when type = 'approved' then position end) as last_approval_position,
-        max(case when type in ('reopened', 'changes_requested', 'rejected') then position end) as last_undo_position,
+        max(case when is_reopening or type in ('changes_requested', 'rejected') then position end)
+            as last_undo_position,
         max(case when type = 'approved' then occurred_at end) as last_approved_at,
         max(case when type = 'waived' then position end) as waiver_position,
         max(case when type = 'waived' then occurred_at end) as last_waived_at,
         max(case when type = 'cancelled' then position end) as cancellation_position,
         max(case when type = 'cancelled' then occurred_at end) as last_cancelled_at,
-        max(case when type = 'reopened' then position end) as reopening_position,
-        max(case when type = 'reopened' then occurred_at end) as last_reopened_at,
+        max(case when is_reopening then position end) as reopening_position,
+        max(case when is_reopening then occurred_at end) as last_reopened_at,
         max_by(actor_side, case when type = 'approved' then position else -1 end) as last_approver_side
     from marts.gate_events
     group by gate_id

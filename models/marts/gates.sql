@@ -168,7 +168,7 @@ documents as (
     group by gate_id
 ),
 
-stray as (
+stray_submissions as (
     select
         events.gate_id,
         min(events.occurred_at) as submitted_at
@@ -177,6 +177,15 @@ stray as (
         on events.gate_id = attempts.gate_id and events.attempt = attempts.attempt
     where events.type = 'submitted' and events.occurred_at > attempts.decided_at
     group by events.gate_id
+),
+
+stray_reopenings as (
+    select
+        gate_id,
+        min(occurred_at) as reopened_at
+    from marts.gate_events
+    where type = 'reopened' and not is_reopening
+    group by gate_id
 ),
 
 valued as (
@@ -253,7 +262,8 @@ stated as (
         local_day(spans.approved_at, valued.timezone) as approved_on,
         local_day($as_of, valued.timezone) as as_of_on,
         case
-            when stray.submitted_at is not null then 'submitted after its decision'
+            when stray_submissions.submitted_at is not null then 'submitted after its decision'
+            when stray_reopenings.reopened_at is not null then 'reopened while nothing was decided'
             when spans.approved_at < spans.started_at then 'approved before it started'
             when spans.first_submitted_at < spans.started_at then 'submitted before it started'
             when spans.approved_at < spans.previous_approved_at then 'approved before the gate before it'
@@ -267,7 +277,8 @@ stated as (
     left join billing on valued.milestone_id = billing.gate_id
     left join full_at on valued.milestone_id = full_at.gate_id
     left join documents on valued.milestone_id = documents.gate_id
-    left join stray on valued.milestone_id = stray.gate_id
+    left join stray_submissions on valued.milestone_id = stray_submissions.gate_id
+    left join stray_reopenings on valued.milestone_id = stray_reopenings.gate_id
 ),
 
 measured as (

@@ -142,6 +142,26 @@ def test_waits_are_split_by_who_decides(world: World) -> None:
     assert (gate["authority_wait_days"], gate["client_wait_days"]) == (5.0, 0.0)
 
 
+def test_a_reopening_of_nothing_decided_opens_no_attempt_and_is_listed(world: World) -> None:
+    told = events("g1", ("started", day(3)), ("reopened", day(4)), ("submitted", day(5)), ("approved", day(6)))
+    gate = one(world(milestone_events=told), "gates")
+    assert (gate["attempt_count"], gate["work_days"], gate["cycle_days"]) == (1, 2.0, 3.0)
+    assert gate["chronology_note"] == "reopened while nothing was decided"
+
+
+def test_a_waiver_that_is_undone_leaves_its_time_as_idle(world: World) -> None:
+    told = events(
+        "g1",
+        ("started", day(3)),
+        ("waived", day(5)),
+        ("reopened", day(9)),
+        ("submitted", day(10)),
+        ("approved", day(12)),
+    )
+    gate = one(world(milestone_events=told), "gates")
+    assert (gate["work_days"], gate["wait_days"], gate["idle_days"], gate["cycle_days"]) == (3.0, 2.0, 4.0, 9.0)
+
+
 def test_events_of_one_instant_are_taken_in_the_order_they_can_follow(world: World) -> None:
     told = events("g1", ("approved", day(5)), ("submitted", day(5)), ("started", day(5)))
     gate = one(world(milestone_events=told), "gates")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -19,8 +20,8 @@ pytestmark = pytest.mark.slow
 
 AS_OF = "2026-06-30T00:00:00"
 DECISIONS = ("approved", "changes_requested", "reopened", "rejected")
-instants = st.integers(min_value=0, max_value=180 * 24).map(
-    lambda h: f"2026-{1 + h // 720:02}-{1 + h % 720 // 24:02}T{h % 24:02}:30:00Z"
+instants = st.integers(0, 180 * 24).map(
+    lambda hours: f"{datetime(2026, 1, 1, 0, 30) + timedelta(hours=hours):%Y-%m-%dT%H:%M:%SZ}"
 )
 money = st.integers(min_value=-50_000, max_value=90_000).map(lambda cents: f"{cents / 100:.2f}")
 
