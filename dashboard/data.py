@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
@@ -256,9 +256,3 @@ class Reading:
             "gates", ["gate_label", "sequence"], where={"playbook": (playbook,)}, order=("sequence", "gate_label")
         )
         return gates["gate_label"].unique(maintain_order=True).to_list()
-
-    def aged(self, frame: pl.DataFrame, since: str) -> pl.DataFrame:
-        """The frame with `age_days`: elapsed days of 86 400 s from a column's instant to the snapshot's clock."""
-        clock = pl.lit(self.as_of.astimezone(UTC).replace(tzinfo=None)).cast(pl.Datetime("us"))
-        elapsed = (clock - pl.col(since).cast(pl.Datetime("us"))).dt.total_seconds(fractional=True)
-        return frame.with_columns((elapsed / 86_400).alias("age_days"))

@@ -62,7 +62,7 @@ def _unbilled(reading: Reading) -> None:
         "A mark per gate or change order; the list is oldest first",
         layout.definition(reading, "B10"),
     )
-    rows = reading.aged(reading.rows("B10"), "approved_at").sort("age_days", descending=True, nulls_last=True)
+    rows = reading.rows("B10").sort("age_days", descending=True, nulls_last=True)
     if rows.is_empty():
         layout.nothing(reading, "Everything approved has been billed.")
         return

@@ -29,6 +29,7 @@ columns:
   approved_amount: Amount approved in the reporting currency, at the rate of the decision's day.
   invoiced_amount: Invoiced against it, in the reporting currency at the same rate.
   unbilled_amount: Approved and not invoiced; zero unless approved.
+  unbilled_days: Elapsed days since the decision while something of it is not invoiced.
   requested_days: Extra days asked for.
   granted_days: Extra days granted; null unless approved.
   is_after_scope_lock: True where asked for after the project's first scope lock; null where no lock is recorded.
@@ -118,6 +119,9 @@ select
         round(greatest(coalesce(valued.approved_local - valued.invoiced_local, 0), 0) * valued.rate, 2)
         as decimal(18, 2)
     ) as unbilled_amount,
+    case
+        when valued.approved_local > valued.invoiced_local then days_between(valued.decided_at, $as_of)
+    end as unbilled_days,
     valued.days_requested as requested_days,
     case when valued.status_then = 'approved' then valued.days_approved end as granted_days,
     coalesce(valued.requested_at, valued.submitted_at) > valued.locked_at as is_after_scope_lock,

@@ -7,7 +7,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from conftest import CLIENT, GATE, PROJECT, World, events, make_all, prepare, receive
+from small_worlds import CLIENT, GATE, PROJECT, World, events, make_all, prepare, receive
 
 from models import build, catalog
 from models.admission import StagedSource

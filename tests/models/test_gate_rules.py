@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import GATE, PROJECT, World, events, one
+from small_worlds import GATE, PROJECT, World, events, one
 
 from models import build, catalog
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import duckdb
 import pytest
-from conftest import CLIENT, PROJECT, make_all, prepare, receive
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from small_worlds import CLIENT, PROJECT, make_all, prepare, receive
 
 from models import build, catalog
 from models.admission import StagedSource

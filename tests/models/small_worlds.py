@@ -1,0 +1,119 @@
+"""Small worlds in contract columns, built through the real staging and marts in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+
+from models import admission, build, catalog
+from models.admission import StagedSource
+from models.build import Moment
+
+Rows = Sequence[Mapping[str, Any]]
+World = Callable[..., duckdb.DuckDBPyConnection]
+
+CLIENT = {"source_key": "c1", "name": "Aster", "timezone": "America/New_York", "currency": "USD"}
+PROJECT = {
+    "source_key": "p1",
+    "client": "c1",
+    "name": "Rebrand",
+    "playbook": "brand_identity",
+    "manager": "Ida",
+    "contract_amount": "1000.00",
+    "currency": "USD",
+    "signed_at": "2026-01-01T12:00:00Z",
+    "kickoff_at": "2026-01-02T12:00:00Z",
+}
+GATE = {
+    "source_key": "g1",
+    "project": "p1",
+    "name": "Kickoff",
+    "sequence": 1,
+    "approver_side": "client",
+    "bills_pct": 40,
+    "history_quality": "log",
+}
+
+
+def events(gate: str, *happened: tuple[str, str], side: str = "client") -> list[dict[str, Any]]:
+    """Event rows of a gate from (type, instant) pairs."""
+    return [
+        {
+            "source_key": f"{gate}-{n}",
+            "milestone": gate,
+            "type": kind,
+            "occurred_at": at,
+            "origin": "log",
+            "actor_side": side if kind in ("approved", "changes_requested", "rejected") else "team",
+        }
+        for n, (kind, at) in enumerate(happened, 1)
+    ]
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """Builds everything from records in contract columns: `world(as_of, clients=[…], projects=[…], …)`.
+
+    Clients, projects and milestones default to one each. `rates` are (day, currency, rate) rows.
+    """
+    opened: list[duckdb.DuckDBPyConnection] = []
+
+    def make(as_of: str = "2026-06-30T00:00:00", rates: Rows = (), **records: Rows) -> duckdb.DuckDBPyConnection:
+        con = duckdb.connect()
+        opened.append(con)
+        prepare(con, rates)
+        receive(con, "t", {"clients": [CLIENT], "projects": [PROJECT], "milestones": [GATE], **records})
+        make_all(con, [StagedSource("t", None, "raw_t")], as_of)
+        return con
+
+    yield make
+    for con in opened:
+        con.close()
+
+
+def prepare(con: duckdb.DuckDBPyConnection, rates: Rows = (), sources: Sequence[str] = ("t",)) -> None:
+    build.prelude(con)
+    for source in sources:
+        con.execute("insert into reference.sources values (?, 'files', ?)", [source, f"Firm {source}"])
+    for row in rates:
+        con.execute("insert into reference.rates values ($day, $currency, $rate)", dict(row))
+
+
+def receive(con: duckdb.DuckDBPyConnection, source: str, records: Mapping[str, Rows]) -> None:
+    """Lands records as text in raw_<source>, as a pull does."""
+    con.execute(f"create schema if not exists raw_{source}")
+    for entity, rows in records.items():
+        wanted = [name for name, field in catalog.contract().entities[entity].columns.items() if field.required]
+        names = list(dict.fromkeys([*(key for row in rows for key in row), *(wanted if not rows else ())]))
+        frame = pl.DataFrame(
+            [[None if row.get(name) is None else str(row[name]) for name in names] for row in rows],
+            schema=dict.fromkeys(names, pl.String),
+            orient="row",
+        )
+        con.register("landing", frame)
+        con.execute(f"create or replace table raw_{source}.{entity} as select * from landing")
+        con.unregister("landing")
+
+
+def make_all(con: duckdb.DuckDBPyConnection, sources: Sequence[StagedSource], as_of: str) -> list[build.Finding]:
+    at = Moment(as_of=datetime.fromisoformat(as_of))
+    findings = [
+        finding
+        for entity in catalog.contract().entities.values()
+        for finding in admission.stage(con, entity, sources, at)
+    ]
+    for model in catalog.marts().values():
+        build.build(con, model, at)
+    return findings
+
+
+def one(con: duckdb.DuckDBPyConnection, table: str, where: str = "true") -> dict[str, Any]:
+    """The single row of a mart that meets a condition."""
+    rows: list[dict[str, Any]] = con.sql(f"select * from marts.{table} where {where}").pl().to_dicts()
+    assert len(rows) == 1, rows
+    return rows[0]
