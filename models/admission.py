@@ -53,7 +53,7 @@ def stage(con: Connection, entity: Entity, sources: Sequence[StagedSource], mome
     with together(con):
         pieces = [piece for source in sources if (piece := _mapped(con, entity, source))]
         union = " union all by name ".join(pieces) if pieces else _no_rows(entity)
-        con.execute(f"create or replace temp table incoming as {union}")
+        _receive(con, entity, union)
         _refuse_misfits(con, entity, sources)
         making = _staging_sql(con, entity)
         con.execute(making, parameters(making, moment))
@@ -61,6 +61,14 @@ def stage(con: Connection, entity: Entity, sources: Sequence[StagedSource], mome
         _refuse_missing_rates(con, entity, moment)
         comment(con, f"staging.{entity.name}", entity.about, {f.column: f.about for f in entity.columns.values()})
     return warnings(con, entity, sources)
+
+
+def _receive(con: Connection, entity: Entity, union: str) -> None:
+    try:
+        con.execute(f"create or replace temp table incoming as {union}")
+    except duckdb.Error as error:
+        cure = "Pass on what does not fit as it is, with try_cast or day_text: the contract will name it."
+        raise fault(f"the SELECTs that map {entity.name}", f"{str(error).splitlines()[0]}.", cure) from None
 
 
 def warnings(con: Connection, entity: Entity, sources: Sequence[StagedSource]) -> list[Finding]:

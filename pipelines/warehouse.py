@@ -56,7 +56,18 @@ def moment(settings: Settings, as_of: datetime) -> Moment:
 
 
 def staged_sources(settings: Settings, raw_catalog: str | None = None) -> list[StagedSource]:
-    """The configured sources as the models see them; `raw_catalog` names an attached file that holds raw."""
+    """The configured sources as the models see them; `raw_catalog` names an attached file that holds raw.
+
+    Raises `Fault` for a table of contract files that is named after no entity, and so would be read by nobody.
+    """
+    entities = catalog.contract().entities
+    for name, source in settings.sources.items():
+        tables = source.tables if source.kind == "files" and source.staging is None else ()
+        for table in tables:
+            if table not in entities:
+                what = "is named after no entity of the contract, and has no SELECT to map it."
+                cure = f"Name it one of: {', '.join(entities)}; or give the source a staging folder."
+                raise fault(f"source {name}, table {table}", what, cure)
     prefix = f"{raw_catalog}." if raw_catalog else ""
     return [
         StagedSource(name, settings.staging_of(source), f"{prefix}raw_{name}")
@@ -113,7 +124,7 @@ def read_rates(file: Path) -> pl.DataFrame:
     wrong = read.filter(
         pl.col("day_read").is_null()
         | pl.col("rate_read").is_null()
-        | ~(pl.col("rate_read") > 0)
+        | ~(pl.col("rate_read").is_finite() & (pl.col("rate_read") > 0))
         | ~pl.col("currency").fill_null("").str.contains(r"^[A-Z]{3}$")
     )
     if wrong.height:

@@ -250,3 +250,14 @@ def test_a_record_not_known_yet_says_so_though_its_parents_are_there(world: Worl
     con = world("2026-06-30T00:00:00", invoices=[{**bill, "issued_at": "2026-07-09T12:00:00Z"}])
     told = con.execute("select source_key, reason, detail from marts.rejects").fetchall()
     assert told == [("i1", "after as_of", "not known yet on that date")]
+
+
+def test_a_mapping_that_fails_on_the_data_is_told_with_the_entity(tmp_path: Path) -> None:
+    (tmp_path / "clients.sql").write_text(
+        "/* row: x */ select cast(id as date) as source_key, id as name from raw.people"
+    )
+    con = duckdb.connect()
+    prepare(con)
+    con.execute("create schema raw_t; create table raw_t.people as select 'A' as id")
+    with pytest.raises(Fault, match=r'the SELECTs that map clients: .*"A".* Pass on what does not fit as it is'):
+        make_all(con, [StagedSource("t", tmp_path, "raw_t")], "2026-06-30T00:00:00")
