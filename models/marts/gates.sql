@@ -63,6 +63,7 @@ columns:
   history_quality: How much of its past the tool kept - log, timestamps or snapshot.
   has_chronology_violation: True where its events contradict each other.
   chronology_note: How they do.
+  is_out_of_order: True where its final approval came before that of the gate before it; no contradiction.
   source: The source the record came from.
   source_key: The record's key in that source.
   source_url: Where the record can be looked at.
@@ -266,8 +267,8 @@ stated as (
             when stray_reopenings.reopened_at is not null then 'reopened while nothing was decided'
             when spans.approved_at < spans.started_at then 'approved before it started'
             when spans.first_submitted_at < spans.started_at then 'submitted before it started'
-            when spans.approved_at < spans.previous_approved_at then 'approved before the gate before it'
-        end as chronology_note
+        end as chronology_note,
+        coalesce(spans.approved_at < spans.previous_approved_at, false) as is_out_of_order
     from valued
     left join marts.gate_spans as spans on valued.milestone_id = spans.gate_id
     left join attempts on valued.milestone_id = attempts.gate_id
@@ -368,6 +369,7 @@ select
     measured.history_quality,
     measured.chronology_note is not null as has_chronology_violation,
     measured.chronology_note,
+    measured.is_out_of_order,
     measured.source,
     measured.source_key,
     measured.source_url
