@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PAGES, Open, html_of, link_of, tiles_of
+from opened_pages import PAGES, Open, html_of, link_of, tiles_of
 
 from dashboard import access, data
 from dashboard.data import Store
