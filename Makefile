@@ -13,7 +13,7 @@ export MILEPOST_DATA = $(DATA)
 endif
 
 .DEFAULT_GOAL = help
-.PHONY: help demo test check bench env dashboard dagster
+.PHONY: help demo test check bench pictures env dashboard dagster
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,9 @@ check: env ## Style, types, SQL and Dagster definitions
 
 bench: env ## Measurements of a refresh
 	@exec $(BIN)/python bench/run.py $(ARGS)
+
+pictures: env ## The README's pictures, taken from the demo
+	@sh .ci/browser.sh >/dev/null && exec $(BIN)/python docs/pictures/take.py
 
 env: ## The virtual environment alone, from requirements.lock (PYTHON=python3.12 VENV=.venv)
 	@sh .ci/env.sh
