@@ -200,7 +200,7 @@ def amount_by_age(frame: pl.DataFrame, *, x: str, y: str, currency: str) -> Figu
     layout = _with_legend(_layout(height=320, x=x, y=y))
     layout["xaxis"].update(rangemode="tozero")
     layout["yaxis"].update(type="log", dtick=1)
-    layout["legend"] = {**_LEGEND, "x": 1, "xanchor": "right"}  # the axis' title stands at the left
+    layout["legend"] = {**_LEGEND, "y": 1.1}  # above the axis' title, which a narrow screen would run it into
     return {"data": data, "layout": layout}
 
 
@@ -279,7 +279,7 @@ def gate_timeline(frame: pl.DataFrame, *, as_of: datetime) -> Figure:
         marks = _dots([_iso(row[column]) for _, row in mine], [name for name, _ in mine], told)
         data.append({**marks, "marker": _marker(colour, symbol, size), "name": words})
     layout = _with_legend(_rows_layout(names, ""))
-    layout["xaxis"].update(type="date", nticks=5, tickangle=0)
+    layout["xaxis"].update(type="date", nticks=5, tickangle=0, tickformat="%b<br>%Y")  # two lines fit a narrow screen
     if any(row["status"] in OPEN for row in rows):
         layout["shapes"].append(_line(x0=_iso(as_of), x1=_iso(as_of), y0=0, y1=1, yref="paper", dash="dot"))
         layout["annotations"].append(_note(_iso(as_of), 0, "as of", yref="paper", yanchor="bottom", bgcolor=BACKGROUND))
