@@ -3,6 +3,9 @@
 create or replace macro seconds_between(starts, ends) as (epoch_us(ends) - epoch_us(starts)) / 1000000.0;
 -- Elapsed days of 86 400 s, fractions kept. Counting midnights is what date_diff does, and is wrong here.
 create or replace macro days_between(starts, ends) as (epoch_us(ends) - epoch_us(starts)) / 86400000000.0;
+-- The same span as a whole number of microseconds, to be added up: sums of fractions depend on their order.
+create or replace macro micros_between(starts, ends) as epoch_us(ends) - epoch_us(starts);
+create or replace macro micros_to_days(micros) as cast(micros as double) / 86400000000.0;
 -- Whole days from one calendar date to another.
 create or replace macro dates_between(starts, ends) as (cast(ends as date) - cast(starts as date));
 -- The calendar date of a UTC instant in an IANA zone.

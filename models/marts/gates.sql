@@ -81,12 +81,16 @@ with attempts as (
     select
         gate_id,
         count(*) as attempt_count,
-        sum(work_days) as work_days,
-        sum(wait_days) as wait_days,
-        sum(case when decided_by_side = 'client' then wait_days end) as client_wait_days,
-        sum(case when decided_by_side = 'team' then wait_days end) as team_wait_days,
-        sum(case when decided_by_side = 'authority' then wait_days end) as authority_wait_days,
-        sum(case when is_rework then coalesce(work_days, 0) + coalesce(wait_days, 0) end) as rework_days,
+        micros_to_days(sum(micros_between(began_at, coalesce(submitted_at, decided_at)))) as work_days,
+        micros_to_days(sum(micros_between(submitted_at, decided_at))) as wait_days,
+        micros_to_days(sum(case when decided_by_side = 'client' then micros_between(submitted_at, decided_at) end))
+            as client_wait_days,
+        micros_to_days(sum(case when decided_by_side = 'team' then micros_between(submitted_at, decided_at) end))
+            as team_wait_days,
+        micros_to_days(sum(case when decided_by_side = 'authority' then micros_between(submitted_at, decided_at) end))
+            as authority_wait_days,
+        micros_to_days(sum(case when is_rework then micros_between(began_at, coalesce(decided_at, submitted_at)) end))
+            as rework_days,
         max_by(decision, attempt) as last_decision,
         max_by(submitted_at, attempt) as last_submitted_at,
         max(attempt) as last_attempt,
@@ -109,16 +113,14 @@ gaps as (
     select
         gate_id,
         opened_by,
-        days_between(
-            lag(decided_at) over (partition by gate_id order by attempt), began_at
-        ) as idle_days
+        micros_between(lag(decided_at) over (partition by gate_id order by attempt), began_at) as idle_micros
     from marts.gate_attempts
 ),
 
 idle as (
     select
         gate_id,
-        sum(idle_days) as idle_days
+        micros_to_days(sum(idle_micros)) as idle_days
     from gaps
     where opened_by = 'reopening'
     group by gate_id
@@ -140,8 +142,10 @@ billing as (
         gate_id,
         sum(contract_amount_local) as invoiced_local,
         min(issued_at) as first_invoiced_at,
-        sum(billing_lag_days * cast(contract_amount_local as double)) as weighted_lag,
-        sum(case when billing_lag_days is not null then cast(contract_amount_local as double) end) as lag_weight
+        sum(case
+            when billing_lag_days is not null then micros_between(approved_at, issued_at) * contract_amount_local
+        end) as weighted_micros,
+        sum(case when billing_lag_days is not null then contract_amount_local end) as lag_weight
     from marts.gate_billing
     where is_counted and gate_id is not null
     group by gate_id
@@ -256,7 +260,8 @@ stated as (
         coalesce(plans.plan_change_count, 0) as plan_change_count,
         coalesce(billing.invoiced_local, 0) as invoiced_local,
         billing.first_invoiced_at,
-        billing.weighted_lag / nullif(billing.lag_weight, 0) as billing_lag_days,
+        micros_to_days(cast(billing.weighted_micros as double) / nullif(cast(billing.lag_weight as double), 0))
+            as billing_lag_days,
         full_at.fully_invoiced_at,
         coalesce(documents.required_count, 0) as required_count,
         coalesce(documents.ready_count, 0) as ready_count,

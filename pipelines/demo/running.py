@@ -17,7 +17,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -77,7 +77,7 @@ def run(plan: Plan, saying: Callable[[str], None], shown: Callable[[Shown], None
     """
     began = time.perf_counter()
     refuse_busy(plan.port)
-    with _interruptible(), ExitStack() as started:
+    with _interruptible() as asked_to_end, ExitStack() as started:
         started.enter_context(_alone_in(plan.data))
         portal_port = _free_port(PORTAL_PORT)
         portal_address = f"http://{HOST}:{portal_port}"
@@ -99,7 +99,7 @@ def run(plan: Plan, saying: Callable[[str], None], shown: Callable[[Shown], None
             _await(f"{address}{path}", dashboard, "the dashboard")
         shown(Shown(address, portal_address, refreshed, time.perf_counter() - began, _waiting(settings)))
         if plan.hold:
-            _hold({"the portal": portal, "the dashboard": dashboard})
+            _hold({"the portal": portal, "the dashboard": dashboard}, asked_to_end)
 
 
 def serve_portal(
@@ -236,8 +236,11 @@ _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM and a closed terminal end the demo as Ctrl-C does; a second one does not disturb the ending."""
+def _interruptible() -> Iterator[Sequence[int]]:
+    """SIGTERM and a closed terminal end the demo as Ctrl-C does; a second one does not disturb the ending.
+
+    Yields the signals received: Python swallows what a handler raises while it is clearing up an object.
+    """
     received: list[int] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -247,7 +250,7 @@ def _interruptible() -> Iterator[None]:
 
     before = {number: signal.signal(number, stop) for number in _ENDINGS}
     try:
-        yield
+        yield received
     except KeyboardInterrupt:
         pass
     except Exception:
@@ -306,8 +309,8 @@ def _await(url: str, child: subprocess.Popen[bytes], who: str) -> None:
     )
 
 
-def _hold(children: Mapping[str, subprocess.Popen[bytes]]) -> None:
-    while True:
+def _hold(children: Mapping[str, subprocess.Popen[bytes]], asked_to_end: Sequence[int]) -> None:
+    while not asked_to_end:
         for who, child in children.items():
             if child.poll() is not None:
                 raise fault(who, "has ended.", "Its last words are in the log in the demo's data folder.")
