@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -11,7 +10,7 @@ from typing import Any
 import duckdb
 import polars as pl
 import pytest
-from hand_made_marts import hand_made, insert
+from hand_made_marts import hand_made
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -605,39 +604,24 @@ amounts = st.decimals(min_value=-10_000, max_value=10_000, places=2)
 orders = st.tuples(st.sampled_from(["a", "b", "c", None]), st.sampled_from(["x", "y"]), amounts)
 
 
-def test_groups_of_sums_and_counts_add_up_to_the_whole():
-    con = hand_made()
-
-    @settings(max_examples=25, deadline=None)
-    @given(st.lists(orders, max_size=8))
-    def check(change_orders: list[tuple[str | None, str, Decimal]]) -> None:
-        con.execute("delete from marts.change_orders")
-        for place, (client, reason, amount) in enumerate(change_orders):
-            given_row = {"change_order_id": f"{place}", "client": client, "reason": reason, "approved_amount": amount}
-            insert(con, "change_orders", given_row | {"status": "approved"})
+@settings(max_examples=25, deadline=None)
+@given(st.lists(orders, max_size=8))
+def test_groups_of_sums_and_counts_add_up_to_the_whole(change_orders: list[tuple[str | None, str, Decimal]]):
+    rows_made = [
+        {
+            "change_order_id": f"{place}",
+            "client": client,
+            "reason": reason,
+            "approved_amount": amount,
+            "status": "approved",
+        }
+        for place, (client, reason, amount) in enumerate(change_orders)
+    ]
+    with hand_made(change_orders=rows_made) as con:
         for name in ("C8", "C8v"):
             total, groups = one(con, name), answer(con, Question(name, by=("client", "reason")))
             assert groups["value"].sum() == pytest.approx(total["value"] or 0, abs=0.001)
             assert groups["n"].sum() == total["n"] == len(change_orders)
-
-    check()
-
-
-def test_an_answer_over_100k_gates_by_client_takes_less_than_50_ms():
-    con = hand_made(gates=gates(1, cycle_days=3.0))
-    con.execute("create temp table numbers as select range as i from range(100000)")
-    con.execute(
-        "insert into marts.gates by name select gates.* replace (gate_id || i as gate_id, (i % 97) / 3 as cycle_days, "
-        "'client ' || i % 200 as client, 'northlight:p' || i % 900 as project_id) from marts.gates, numbers"
-    )
-    question = Question("F1", by=("client",), since=date(2026, 1, 1))
-    answer(con, question)
-    taken = []
-    for _ in range(5):
-        start = time.process_time()
-        assert answer(con, question).height == 201
-        taken.append(time.process_time() - start)
-    assert min(taken) < 0.05
 
 
 def test_every_percentile_needs_as_many_rows_as_its_bound():
