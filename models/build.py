@@ -69,11 +69,10 @@ def _prelude_sql() -> str:
 def build(con: Connection, model: Model, moment: Moment) -> None:
     """Makes `marts.<model>`, with the header's words as comments on table and columns."""
     try:
-        with together(con):
-            con.execute(f"create or replace table {model.table} as {model.sql}", parameters(model.sql, moment))
-            comment(con, model.table, model.about, model.columns)
+        con.execute(f"create or replace table {model.table} as {model.sql}", parameters(model.sql, moment))
     except duckdb.Error as error:
         raise fault(str(model.path), str(error).splitlines()[0], "Mend the model.") from error
+    comment(con, model.table, model.about, model.columns)
 
 
 @contextmanager

@@ -151,12 +151,16 @@ def _built(con: Connection, models: Sequence[Model], at: Moment, planned: Mappin
     """
     seconds: dict[str, float] = {}
     broken: dict[str, list[str]] = {}
-    for model in models:
-        progress.info("Building %s", model.name)
-        began = time.perf_counter()
-        if not planned[model.table].stands:
-            build.build(con, model, at)
-        seconds[model.name] = time.perf_counter() - began
+    with build.together(con):
+        for model in models:
+            progress.info("Building %s", model.name)
+            began = time.perf_counter()
+            if not planned[model.table].stands:
+                build.build(con, model, at)
+            seconds[model.name] = time.perf_counter() - began
+        committed = time.perf_counter()
+    if models:  # the wait for the disk is part of building
+        seconds[models[-1].name] += time.perf_counter() - committed
     for model in models:
         progress.info("Checking %s", model.name)
         began = time.perf_counter()

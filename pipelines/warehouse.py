@@ -160,8 +160,9 @@ def stage_all(con: Connection, sources: Sequence[StagedSource], at: Moment) -> l
 
 def build_all(con: Connection, at: Moment) -> None:
     """Every `marts.<rows>`, in order."""
-    for model in catalog.marts().values():
-        build.build(con, model, at)
+    with build.together(con):
+        for model in catalog.marts().values():
+            build.build(con, model, at)
 
 
 def check_all(con: Connection) -> list[Finding]:
