@@ -14,6 +14,8 @@ from dashboard.data import Store
 from models.measure import Question
 from pipelines import settings, snapshots
 
+pytestmark = pytest.mark.slow  # they build whole portfolios
+
 NOTHING = {"firm": "Relay Onboarding", "playbook": "custom_home"}
 
 
