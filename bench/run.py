@@ -8,12 +8,8 @@ from __future__ import annotations
 import argparse
 import csv
 import os
-import socket
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -95,46 +91,19 @@ def demo_portal(data: Path, projects: int, seed: int) -> Iterator[Settings]:
         writer = csv.DictWriter(stream, ["day", "currency", "rate"])
         writer.writeheader()
         writer.writerows(rates(seed, AS_OF))
-    port = free_port()
-    told = {"port": port, "seed": seed, "projects": projects, "as-of": AS_OF.isoformat()}
-    portal = subprocess.Popen(
-        [sys.executable, "-m", "pipelines.cli", "portal", *(f"--{name}={value}" for name, value in told.items())],
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        answers(f"http://127.0.0.1:{port}/v1/health")
+    port = running.free_port()
+    address = f"http://{running.HOST}:{port}"
+    plan = running.Plan(data, port, hold=False, projects=projects, seed=seed, as_of=AS_OF)
+    with running.server(running.portal_command(plan, port), os.environ, data / "portal.log") as portal:
+        running.await_answer(f"{address}/v1/health", portal, "the portal")
         lines = [
             line
-            for firm, token in running.TOKENS.items()
-            for line in (
-                f"[sources.{firm}]",
-                'kind = "portal"',
-                f'url = "http://127.0.0.1:{port}"',
-                f"token_env = '{firm}'",
-            )
+            for firm in running.FIRMS
+            for line in (f"[sources.{firm}]", 'kind = "portal"', f'url = "{address}"', f"token_env = '{firm}'")
         ]
         os.environ.update(running.TOKENS)
         (data / "milepost.toml").write_text("\n".join(lines))
         yield load(data)
-    finally:
-        portal.terminate()
-        portal.wait()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-def answers(url: str, patience: float = 120.0) -> None:
-    until = time.monotonic() + patience
-    while time.monotonic() < until:
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.1)
-    sys.exit(f"The portal did not answer at {url}.")
 
 
 if __name__ == "__main__":

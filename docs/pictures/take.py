@@ -9,8 +9,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
@@ -32,24 +30,10 @@ def main() -> None:
         environ = {**os.environ, "MILEPOST_DATA": data}
         told = ["demo", "--no-hold", "--port", str(PORT), "--as-of", "2026-06-30T12:00:00Z"]
         subprocess.run([sys.executable, "-m", "pipelines.cli", *told], check=True, env=environ, cwd=PROJECT)
-        served = subprocess.Popen(running.dashboard_command(PORT), env=environ, cwd=PROJECT)
-        try:
-            _await(f"http://{running.HOST}:{PORT}/_stcore/health")
-            _shoot(f"http://{running.HOST}:{PORT}/")
-        finally:
-            served.terminate()
-            served.wait()
-
-
-def _await(url: str, patience: float = 30.0) -> None:
-    until = time.monotonic() + patience
-    while time.monotonic() < until:
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.1)
-    sys.exit(f"The dashboard did not answer at {url}.")
+        address = f"http://{running.HOST}:{PORT}"
+        with running.server(running.dashboard_command(PORT), environ, Path(data) / "pictures.log") as served:
+            running.await_answer(f"{address}/_stcore/health", served, "the dashboard")
+            _shoot(f"{address}/")
 
 
 def _shoot(address: str) -> None:

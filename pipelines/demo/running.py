@@ -79,16 +79,16 @@ def run(plan: Plan, saying: Callable[[str], None], shown: Callable[[Shown], None
     refuse_busy(plan.port)
     with _interruptible() as asked_to_end, ExitStack() as started:
         started.enter_context(_alone_in(plan.data))
-        portal_port = _free_port(PORTAL_PORT)
+        portal_port = free_port(PORTAL_PORT)
         portal_address = f"http://{HOST}:{portal_port}"
         saying("Writing settings and rates")
         _write_folder(plan, portal_address)
         environ = {**os.environ, "MILEPOST_DATA": str(plan.data)}
         saying("Starting the portal and the dashboard")
-        portal = started.enter_context(_child(_portal_command(plan, portal_port), environ, plan.data / "portal.log"))
-        dashboard = started.enter_context(_child(dashboard_command(plan.port), environ, plan.data / "dashboard.log"))
+        portal = started.enter_context(server(portal_command(plan, portal_port), environ, plan.data / "portal.log"))
+        dashboard = started.enter_context(server(dashboard_command(plan.port), environ, plan.data / "dashboard.log"))
         refresh = _refresher()
-        _await(f"{portal_address}/v1/health", portal, "the portal")
+        await_answer(f"{portal_address}/v1/health", portal, "the portal")
         settings = load(plan.data)
         refreshed = refresh(settings, as_of=plan.as_of if plan.is_past else None, saying=saying)
         if not refreshed.ok:
@@ -96,7 +96,7 @@ def run(plan: Plan, saying: Callable[[str], None], shown: Callable[[Shown], None
         saying("Waiting for the dashboard")
         address = f"http://{HOST}:{plan.port}"
         for path in ("/_stcore/health", "/"):
-            _await(f"{address}{path}", dashboard, "the dashboard")
+            await_answer(f"{address}{path}", dashboard, "the dashboard")
         shown(Shown(address, portal_address, refreshed, time.perf_counter() - began, _waiting(settings)))
         if plan.hold:
             _hold({"the portal": portal, "the dashboard": dashboard}, asked_to_end)
@@ -144,7 +144,8 @@ def refuse_busy(port: int) -> None:
         raise fault(f"port {port}", "is taken by another program.", "End it, or choose another port.") from None
 
 
-def _portal_command(plan: Plan, port: int) -> list[str]:
+def portal_command(plan: Plan, port: int) -> list[str]:
+    """The command that serves the plan's portfolio on that port."""
     told = {"port": port, "seed": plan.seed, "projects": plan.projects, "as-of": plan.as_of.isoformat()}
     return [sys.executable, "-m", "pipelines.cli", "portal", *(f"--{name}={value}" for name, value in told.items())]
 
@@ -267,7 +268,7 @@ def _deaf() -> None:
 
 
 @contextmanager
-def _child(command: list[str], environ: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def server(command: list[str], environ: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A server in a process group of its own, which ends with all its children when this does."""
     with log.open("wb") as out:
         child = subprocess.Popen(command, cwd=PROJECT, env=dict(environ), stdin=subprocess.DEVNULL, stdout=out,
@@ -292,7 +293,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     child.wait()
 
 
-def _await(url: str, child: subprocess.Popen[bytes], who: str) -> None:
+def await_answer(url: str, child: subprocess.Popen[bytes], who: str) -> None:
     """Returns once the address answers 200."""
     until = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < until:
@@ -317,7 +318,8 @@ def _hold(children: Mapping[str, subprocess.Popen[bytes]], asked_to_end: Sequenc
         time.sleep(0.5)
 
 
-def _free_port(preferred: int) -> int:
+def free_port(preferred: int = 0) -> int:
+    """The preferred port where it is free, else any other."""
     for port in (preferred, 0):
         try:
             with socket.create_server((HOST, port)) as listener:

@@ -87,7 +87,7 @@ def _whole(where: str, table: FileTable, folder: Path, data: Path) -> Whole:
 def _files(where: str, table: FileTable, folder: Path, data: Path) -> list[_Found]:
     try:
         paths = sorted(path for path in folder.glob(table.glob) if path.is_file() and not _is_half_copied(path))
-    except (NotImplementedError, ValueError):
+    except (NotImplementedError, ValueError):  # what pathlib raises for an absolute and for an empty pattern
         raise fault(
             where, f"the glob {table.glob!r} is not one.", "Write it from the folder on, such as *.csv."
         ) from None
