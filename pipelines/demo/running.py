@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 FOLDER = PROJECT / "data" / "demo"
 HOST = "127.0.0.1"
-PORTAL_PORT = 8600  # where it is free, so that addresses stay the same from one demo to the next
+PORTAL_BESIDE = 99  # the portal's port is the dashboard's and this, where free: 8600 beside 8501, another beside another
 FIRMS: Mapping[str, str] = MappingProxyType(
     {"northlight": "Northlight Studio", "relay": "Relay Onboarding", "hearth": "Hearth & Beam"}
 )
@@ -79,7 +79,7 @@ def run(plan: Plan, saying: Callable[[str], None], shown: Callable[[Shown], None
     refuse_busy(plan.port)
     with _interruptible() as asked_to_end, ExitStack() as started:
         started.enter_context(_alone_in(plan.data))
-        portal_port = free_port(PORTAL_PORT)
+        portal_port = free_port(min(plan.port + PORTAL_BESIDE, 65535))
         portal_address = f"http://{HOST}:{portal_port}"
         saying("Writing settings and rates")
         _write_folder(plan, portal_address)
