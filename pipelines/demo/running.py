@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 FOLDER = PROJECT / "data" / "demo"
 HOST = "127.0.0.1"
-PORTAL_BESIDE = 99  # the portal's port is the dashboard's and this, where free: 8600 beside 8501, another beside another
+PORTAL_BESIDE = 99  # the portal listens this far above the dashboard, where free: 8600 beside 8501
 FIRMS: Mapping[str, str] = MappingProxyType(
     {"northlight": "Northlight Studio", "relay": "Relay Onboarding", "hearth": "Hearth & Beam"}
 )
