@@ -8,17 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import polars as pl
 import pytest
+from landed_portfolio import landed
 
 from models import build, catalog
-from pipelines import settings, warehouse
 from pipelines.demo.simulation import Portfolio, simulate
 
 pytestmark = pytest.mark.slow
 
 AS_OF = datetime(2026, 11, 20, 12, tzinfo=UTC)
-FIRMS = ("northlight", "relay", "hearth")
 
 
 @pytest.fixture(scope="module")
@@ -28,42 +26,8 @@ def portfolio() -> Portfolio:
 
 @pytest.fixture(scope="module")
 def con(portfolio: Portfolio, tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The portfolio landed as a pull lands it, staged and built."""
-    folder = tmp_path_factory.mktemp("truth")
-    (folder / "rates").mkdir()
-    pl.DataFrame(portfolio.rates).write_csv(folder / "rates" / "rates.csv")
-    (folder / "milepost.toml").write_text(
-        "".join(
-            f'[sources.{firm}]\nkind = "portal"\nfirm = "{firm}"\nurl = "http://127.0.0.1"\ntoken_env = "T"\n'
-            for firm in FIRMS
-        )
-    )
-    read = settings.load(folder)
-    with warehouse.open_warehouse(read.warehouse) as opened:
-        for firm in FIRMS:
-            opened.execute(f"create schema raw_{firm}")
-            for entity, rows in portfolio.records.items():
-                land(opened, f"raw_{firm}.{entity}", entity, [row for row in rows if row["firm"] == firm])
-        at = warehouse.moment(read, AS_OF)
-        warehouse.load_reference(opened, read)
-        warehouse.stage_all(opened, warehouse.staged_sources(read), at)
-        warehouse.build_all(opened, at)
+    with landed(portfolio, tmp_path_factory.mktemp("truth") / "data", AS_OF) as opened:
         yield opened
-
-
-def land(con: duckdb.DuckDBPyConnection, table: str, entity: str, rows: list[dict[str, Any]]) -> None:
-    own = catalog.contract().entities[entity].columns.keys() - {"source_key", "source_url", "recorded_at", "deleted_at"}
-    names = sorted({"id", "updated_at", "url", "deleted_at", *own})
-    frame = pl.DataFrame(
-        [{name: text(row.get(name)) for name in names} for row in rows], schema=dict.fromkeys(names, pl.String)
-    )
-    con.register("landing", frame)
-    con.execute(f"create table {table} as select * from landing")
-    con.unregister("landing")
-
-
-def text(value: object) -> str | None:
-    return None if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def found(con: duckdb.DuckDBPyConnection, sql: str) -> dict[str, tuple[Any, ...]]:

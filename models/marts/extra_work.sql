@@ -53,6 +53,7 @@ held as (
     select
         work.*,
         coalesce(locks.locked_at, first_locks.locked_at) as locked_at,
+        orders.change_order_id as known_order_id,
         case when orders.status = 'approved' then coalesce(orders.decided_at, orders.requested_at) end as covered_at,
         coalesce(orders.status = 'approved', false) as is_covered
     from staging.extra_work as work
@@ -65,7 +66,7 @@ held as (
 select
     held.extra_work_id,
     spans.gate_id,
-    held.change_order_id,
+    held.known_order_id as change_order_id,
     labels.project_id,
     labels.client_id,
     labels.firm,

@@ -56,7 +56,7 @@ select
     judged.first_submitted_at as submitted_at,
     judged.received_at,
     judged.accepted_at,
-    judged.expires_on,
+    case when judged.received_at is not null then judged.expires_on end as expires_on,
     coalesce(
         judged.received_at <= judged.needed_at
         and (judged.expires_on is null or judged.expires_on >= local_day(judged.needed_at, judged.timezone)), false
@@ -65,7 +65,7 @@ select
         when judged.first_submitted_at is not null
             then greatest(0, days_between(judged.first_submitted_at, coalesce(judged.received_at, $as_of)))
     end as late_days,
-    judged.url as document_url,
+    case when judged.received_at is not null then judged.url end as document_url,
     judged.source,
     judged.source_key,
     judged.source_url

@@ -104,7 +104,7 @@ select
     balanced.status_then as status,
     balanced.is_billed,
     balanced.billed_at as issued_at,
-    balanced.due_on,
+    case when balanced.billed_at is not null then balanced.due_on end as due_on,
     balanced.voided_at,
     balanced.currency,
     balanced.total as total_amount_local,
@@ -125,7 +125,13 @@ select
         when balanced.past_due <= 90 then '61–90'
         else 'over 90'
     end as aging_bucket,
-    coalesce(balanced.disputed, false) as is_disputed,
+    -- a dispute has its own dates; where the tool keeps none, it counts from the record's
+    coalesce(
+        case
+            when balanced.disputed_at is not null then balanced.settled_at is null
+            else balanced.disputed and (balanced.recorded_at is null or balanced.recorded_at <= $as_of)
+        end, false
+    ) as is_disputed,
     balanced.source,
     balanced.source_key,
     balanced.source_url

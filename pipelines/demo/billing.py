@@ -186,7 +186,11 @@ def _write_bill(scene: Scene, bill: Bill, index: int, method: str) -> None:
     off = written_off if written_off is not None and written_off <= now and not is_paid else None
     status = _status(issued, voided, off, is_paid)
     deleted = scene.deletion("invoices", key, thrown)
-    open_dispute = is_disputed and disputed_from <= now and not seen and issued is not None and voided is None
+    ends = [moment for moment in (bill.voided, *(payment[0] for payment in payments)) if moment is not None]
+    settles = min(ends, default=None)
+    was_disputed = is_disputed and disputed_from <= now and issued is not None and disputed_from < (settles or now + 1)
+    disputed = disputed_from if was_disputed else None
+    settled = settles if disputed is not None and settles is not None and settles <= now else None
     writes = (
         drafted,
         issued,
@@ -194,7 +198,7 @@ def _write_bill(scene: Scene, bill: Bill, index: int, method: str) -> None:
         off,
         deleted,
         *(p[0] for p in seen),
-        disputed_from if open_dispute else None,
+        disputed,
     )
     recorded = max(moment for moment in writes if moment is not None)
     scene.rows["invoices"].append(
@@ -207,6 +211,7 @@ def _write_bill(scene: Scene, bill: Bill, index: int, method: str) -> None:
             number=f"{scene.firm.initials}-{scene.number:04d}-{index:02d}",
             kind=bill.kind,
             status=status,
+            drafted_at=drafted,
             issued_at=issued,
             sent_at=sent if issued is not None and sent <= now else None,
             due_on=due if issued is not None else None,
@@ -215,7 +220,9 @@ def _write_bill(scene: Scene, bill: Bill, index: int, method: str) -> None:
             total=total,
             tax=tax,
             retained=bill.retained,
-            disputed=open_dispute,
+            disputed=disputed is not None and settled is None,
+            disputed_at=disputed,
+            settled_at=settled,
         )
     )
     _write_lines(scene, bill, key, method, drafted=drafted, deleted=deleted)

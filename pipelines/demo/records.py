@@ -125,6 +125,7 @@ class Invoice(NamedTuple):
     number: str
     kind: str
     status: str
+    drafted_at: Instant
     issued_at: Instant | None
     sent_at: Instant | None
     due_on: Day | None
@@ -134,6 +135,8 @@ class Invoice(NamedTuple):
     tax: Money
     retained: Money
     disputed: bool
+    disputed_at: Instant | None
+    settled_at: Instant | None
 
 
 class InvoiceLine(NamedTuple):

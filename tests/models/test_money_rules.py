@@ -197,6 +197,29 @@ def test_payment_days_run_from_issue_and_late_days_from_the_due_date(world: Worl
     assert (paid["cash_days"], paid["late_days"]) == (33.0, 3)
 
 
+@pytest.mark.parametrize(
+    ("as_of", "disputed"),
+    [("2026-02-01T00:00:00", False), ("2026-03-01T00:00:00", True), ("2026-06-01T00:00:00", False)],
+)
+def test_a_dispute_lasts_from_its_first_day_to_its_last(world: World, as_of: str, disputed: bool) -> None:
+    told = {"disputed": False, "disputed_at": "2026-02-10T12:00:00Z", "settled_at": "2026-05-10T12:00:00Z"}
+    con = world(as_of, invoices=[invoice(**told, recorded_at="2026-05-10T12:00:00Z")])
+    assert one(con, "invoices")["is_disputed"] is disputed
+
+
+def test_a_dispute_without_dates_counts_from_the_record_that_tells_of_it(world: World) -> None:
+    told = [invoice(disputed=True, recorded_at="2026-03-10T12:00:00Z")]
+    assert one(world("2026-03-01T00:00:00", invoices=told), "invoices")["is_disputed"] is False
+    assert one(world("2026-04-01T00:00:00", invoices=told), "invoices")["is_disputed"] is True
+
+
+def test_an_invoice_stood_as_a_draft_from_when_it_was_drafted(world: World) -> None:
+    told = [invoice(drafted_at="2026-01-05T12:00:00Z")]
+    row = one(world("2026-01-08T00:00:00", invoices=told), "invoices")
+    assert (row["status"], row["is_billed"], row["due_on"], row["open_amount"]) == ("draft", False, None, 0)
+    assert one(world("2026-02-01T00:00:00", invoices=told), "invoices")["status"] == "open"
+
+
 def test_a_change_orders_state_is_that_of_the_as_of_date(world: World) -> None:
     order = {
         "source_key": "o1",

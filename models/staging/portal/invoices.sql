@@ -11,6 +11,7 @@ select
     number,
     kind,
     status,
+    drafted_at,
     issued_at,
     sent_at,
     due_on,
@@ -19,5 +20,7 @@ select
     total,
     tax,
     retained,
-    disputed
+    disputed,
+    disputed_at,
+    settled_at
 from raw.invoices
