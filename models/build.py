@@ -45,12 +45,14 @@ class Moment:
     """When and in what terms tables are built.
 
     `as_of` is naive UTC: facts after it are invisible. `currency` is the reporting currency, `zone` the
-    time zone of projects that name none.
+    time zone of projects that name none, `country` and `subdivision` where those are whose client names no country.
     """
 
     as_of: datetime
     currency: str = "USD"
     zone: str = "UTC"
+    country: str | None = None
+    subdivision: str | None = None
 
 
 def prelude(con: Connection) -> None:
@@ -153,7 +155,13 @@ def _quoted(text: str) -> str:
 
 def parameters(sql: str, moment: Moment) -> dict[str, Any]:
     """The parameters a statement names, and no others, as DuckDB wants it."""
-    values = {"as_of": moment.as_of, "currency": moment.currency, "zone": moment.zone}
+    values = {
+        "as_of": moment.as_of,
+        "currency": moment.currency,
+        "zone": moment.zone,
+        "country": moment.country,
+        "subdivision": moment.subdivision,
+    }
     return {name: value for name, value in values.items() if f"${name}" in sql}
 
 

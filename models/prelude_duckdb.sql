@@ -6,6 +6,7 @@ create or replace macro days_between(starts, ends) as (epoch_us(ends) - epoch_us
 -- The same span as a whole number of microseconds, to be added up: sums of fractions depend on their order.
 create or replace macro micros_between(starts, ends) as epoch_us(ends) - epoch_us(starts);
 create or replace macro micros_to_days(micros) as cast(micros as double) / 86400000000.0;
+create or replace macro days_to_micros(days) as cast(round(days * 86400000000.0) as bigint);
 -- Whole days from one calendar date to another.
 create or replace macro dates_between(starts, ends) as (cast(ends as date) - cast(starts as date));
 -- The calendar date of a UTC instant in an IANA zone.
@@ -13,14 +14,33 @@ create or replace macro local_day(instant, zone) as cast(timezone(zone, timezone
 -- The UTC instant at which business ends (17:00) on a calendar date in an IANA zone.
 create or replace macro end_of_business(day, zone) as
 timezone('UTC', timezone(zone, cast(day as timestamp) + interval 17 hour));
+-- The UTC instant at which a calendar date begins in an IANA zone.
+create or replace macro start_of_day(day, zone) as timezone('UTC', timezone(zone, cast(day as timestamp)));
+-- Working time from a calendar's first day to an instant, in whole microseconds of working days of 24 hours: a working
+-- day of 23 hours counts whole too. Differences of whole numbers add up exactly; an instant that the clock shows twice
+-- may lie outside the bounds of its date.
+create or replace macro share_of_day(instant, starts_at, ends_at) as least(1.0, greatest(
+    0.0, (epoch_us(instant) - epoch_us(starts_at)) / cast(epoch_us(ends_at) - epoch_us(starts_at) as double)
+));
+create or replace macro working_position(instant, starts_at, ends_at, is_working, working_before) as
+86400000000 * cast(working_before as bigint)
++ case when is_working then cast(round(86400000000.0 * share_of_day(instant, starts_at, ends_at)) as bigint) else 0 end;
 -- A date written in a tool's own way, as YYYY-MM-DD; what does not fit is passed on as it is, for the contract to name.
 create or replace macro day_text(written, pattern) as
 coalesce(strftime(try_strptime(written, pattern), '%Y-%m-%d'), written);
 
-create table if not exists reference.sources (source varchar, kind varchar, firm varchar);
+-- timezone, country and subdivision say where the source's firm works; null where they are the project's.
+create table if not exists reference.sources (
+    source varchar, kind varchar, firm varchar, timezone varchar, country varchar, subdivision varchar
+);
 -- Reporting currency for one unit of a currency, day by day.
 create table if not exists reference.rates (day date, currency varchar, rate decimal(18, 8));
 create table if not exists reference.playbook_gates (playbook varchar, gate varchar, label varchar, sequence integer);
+-- Every date for which calendars are known; the weekend days and public holidays of each region in use. Countries and
+-- subdivisions are '' where none is named.
+create table if not exists reference.days (day date);
+create table if not exists reference.weekends (country varchar, subdivision varchar, day date);
+create table if not exists reference.holidays (country varchar, subdivision varchar, day date, name varchar);
 create table if not exists ops.pulls (
     source varchar,
     kind varchar,

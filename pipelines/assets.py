@@ -21,7 +21,7 @@ from models.admission import StagedSource
 from models.build import Connection, Finding, Moment
 from models.catalog import Entity, Model
 from models.faults import Fault, Problem, fault
-from pipelines import checks, lineage, pulling, snapshots, standing, warehouse
+from pipelines import calendars, checks, lineage, pulling, snapshots, standing, warehouse
 from pipelines.settings import Settings
 from pipelines.standing import Build
 
@@ -124,6 +124,8 @@ def sql_models(settings: Settings) -> dg.AssetsDefinition:
                 yield from _staged(con, entity, sources, at, planned[f"staging.{entity.name}"])
             standing.note(con, {f"staging.{entity.name}": [] for entity in staged}, planned, at)
             wanted = [model for model in marts.values() if model.table in chosen]
+            if wanted:
+                calendars.load(con, at)
             yield from _built(con, wanted, at, planned, is_kept=not context.instance.is_ephemeral)
 
     return models

@@ -10,9 +10,10 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
+from zoneinfo import available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from models.faults import Fault, Problem, fault
 
@@ -24,17 +25,43 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class PortalSource(_Frozen):
+class _Place(_Frozen):
+    """Where work is done: whose weekends and public holidays, and by which clock."""
+
+    country: str | None = Field(default=None, pattern=r"^[A-Z]{2}$")
+    subdivision: str | None = None
+
+    @model_validator(mode="after")
+    def _a_part_is_of_a_country(self) -> Self:
+        if self.subdivision and not self.country:
+            raise ValueError(f"the subdivision {self.subdivision!r} needs its country")
+        return self
+
+
+class _Source(_Place):
+    """What every source may say: whose records they are, and where that firm works."""
+
+    firm: str = "Our firm"
+    timezone: str | None = None
+    staging: Path | None = None  # folder of <entity>.sql; files already in contract columns need none
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone_is_known(cls, zone: str | None) -> str | None:
+        if zone is not None and zone not in available_timezones():
+            raise ValueError(f"{zone!r} is no IANA time zone such as Europe/Berlin")
+        return zone
+
+
+class PortalSource(_Source):
     """A client portal that speaks Milepost's own HTTP contract."""
 
     kind: Literal["portal"]
-    firm: str = "Our firm"
     url: str
     token_env: str | None = None
     token_file: Path | None = None
     page_size: int = Field(default=500, ge=1, le=1000)
     lookback_seconds: int = Field(default=60, ge=0)
-    staging: Path | None = None
 
 
 class FileTable(_Frozen):
@@ -51,25 +78,24 @@ class FileTable(_Frozen):
     key: tuple[str, ...] = ()
 
 
-class FilesSource(_Frozen):
+class FilesSource(_Source):
     """Files in a folder: CSV, Excel, Parquet or JSON lines."""
 
     kind: Literal["files"]
-    firm: str = "Our firm"
     folder: Path = Path("inbox")
-    staging: Path | None = None  # folder of <entity>.sql; files already in contract columns need none
     tables: Mapping[str, FileTable] = Field(min_length=1)
 
 
 Source = Annotated[PortalSource | FilesSource, Field(discriminator="kind")]
 
 
-class Settings(_Frozen):
+class Settings(_Place):
     """Everything a refresh needs to know.
 
     `data` is the data folder, `config` the settings file it was read from (None: defaults only).
-    Relative paths in the file are taken from the file's own folder, except a files source's
-    `folder` and `rates`, which are taken from the data folder.
+    `country` and `subdivision` are those of clients that name none. Relative paths in the file are taken
+    from the file's own folder, except a files source's `folder` and `rates`, which are taken from the
+    data folder.
     """
 
     data: Path

@@ -16,6 +16,7 @@ from datetime import datetime
 from models import build, catalog
 from models.build import Connection, Moment
 from models.catalog import Entity
+from pipelines import calendars
 from pipelines.settings import Settings
 
 _BUILDS = """
@@ -61,7 +62,9 @@ def plan(con: Connection, settings: Settings, at: Moment, chosen: Collection[str
         read = _read(planned, (table for table in model.reads if table in planned))
         now = [at.as_of.isoformat()] if "$as_of" in model.sql else []
         pulls = [_pulls(con)] if "ops.pulls" in model.reads else []
-        judge(model.table, [given, model.sql, *read, *now, *pulls])
+        # the days on record end with the year after the clock's; weekends and holidays follow from the rest
+        year = [calendars.package(), str(at.as_of.year)] if "reference.days" in model.reads else []
+        judge(model.table, [given, model.sql, *read, *now, *pulls, *year])
     return planned
 
 
@@ -142,7 +145,8 @@ def _given(con: Connection, settings: Settings, at: Moment) -> str:
         str(con.execute(f"select count(*), sum(hash(r)) from reference.{name} as r").fetchall()[0])
         for name in ("sources", "rates", "playbook_gates")
     ]
-    return _print([*code, *reference, at.currency, at.zone, *(_raw(con, name) for name in settings.sources)])
+    terms = (at.currency, at.zone, at.country or "", at.subdivision or "")
+    return _print([*code, *reference, *terms, *(_raw(con, name) for name in settings.sources)])
 
 
 def _raw(con: Connection, source: str) -> str:

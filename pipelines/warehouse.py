@@ -18,6 +18,7 @@ from models import admission, build, catalog
 from models.admission import StagedSource
 from models.build import Connection, Finding, Moment
 from models.faults import Fault, Problem, fault
+from pipelines import calendars
 from pipelines.playbooks import load_playbooks
 from pipelines.settings import Settings
 
@@ -52,7 +53,13 @@ def open_warehouse(path: Path) -> Iterator[Connection]:
 def moment(settings: Settings, as_of: datetime) -> Moment:
     """What tables are built for: an aware instant becomes naive UTC; a naive one is taken as UTC."""
     utc = as_of.astimezone(UTC).replace(tzinfo=None) if as_of.tzinfo else as_of
-    return Moment(as_of=utc, currency=settings.reporting_currency, zone=settings.timezone)
+    return Moment(
+        as_of=utc,
+        currency=settings.reporting_currency,
+        zone=settings.timezone,
+        country=settings.country,
+        subdivision=settings.subdivision,
+    )
 
 
 def staged_sources(settings: Settings, raw_catalog: str | None = None) -> list[StagedSource]:
@@ -78,8 +85,11 @@ def staged_sources(settings: Settings, raw_catalog: str | None = None) -> list[S
 def load_reference(con: Connection, settings: Settings) -> None:
     """Loads what the models read beside records: `reference.sources`, `.rates` and `.playbook_gates`."""
     sources = pl.DataFrame(
-        [(name, source.kind, source.firm) for name, source in settings.sources.items()],
-        schema={"source": pl.String, "kind": pl.String, "firm": pl.String},
+        [
+            (name, source.kind, source.firm, source.timezone, source.country, source.subdivision)
+            for name, source in settings.sources.items()
+        ],
+        schema=dict.fromkeys(("source", "kind", "firm", "timezone", "country", "subdivision"), pl.String),
         orient="row",
     )
     gates = pl.DataFrame(
@@ -150,12 +160,14 @@ def read_rates(file: Path) -> pl.DataFrame:
 
 
 def stage_all(con: Connection, sources: Sequence[StagedSource], at: Moment) -> list[Finding]:
-    """Every `staging.<entity>`, parents first. Raises `Fault` for what the contract refuses."""
-    return [
+    """Every `staging.<entity>`, parents first, and the calendars. Raises `Fault` for what the contract refuses."""
+    findings = [
         finding
         for entity in catalog.contract().entities.values()
         for finding in admission.stage(con, entity, sources, at)
     ]
+    calendars.load(con, at)
+    return findings
 
 
 def build_all(con: Connection, at: Moment) -> None:

@@ -20,7 +20,7 @@ DIMENSIONS = {
     "manager": "Ada",
 }
 AS_OF = datetime(2026, 6, 30, 12)
-INTEGERS = ("sequence", "attempt", "version", "row_count")
+INTEGERS = ("sequence", "attempt", "version", "row_count", "working_before")
 NUMBERS = ("hours", "link_confidence")
 
 

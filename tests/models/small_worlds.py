@@ -13,6 +13,7 @@ import pytest
 from models import admission, build, catalog
 from models.admission import StagedSource
 from models.build import Moment
+from pipelines import calendars
 
 Rows = Sequence[Mapping[str, Any]]
 World = Callable[..., duckdb.DuckDBPyConnection]
@@ -79,7 +80,8 @@ def world() -> Iterator[World]:
 def prepare(con: duckdb.DuckDBPyConnection, rates: Rows = (), sources: Sequence[str] = ("t",)) -> None:
     build.prelude(con)
     for source in sources:
-        con.execute("insert into reference.sources values (?, 'files', ?)", [source, f"Firm {source}"])
+        firm = [source, f"Firm {source}"]
+        con.execute("insert into reference.sources (source, kind, firm) values (?, 'files', ?)", firm)
     for row in rates:
         con.execute("insert into reference.rates values ($day, $currency, $rate)", dict(row))
 
@@ -100,13 +102,17 @@ def receive(con: duckdb.DuckDBPyConnection, source: str, records: Mapping[str, R
         con.unregister("landing")
 
 
-def make_all(con: duckdb.DuckDBPyConnection, sources: Sequence[StagedSource], as_of: str) -> list[build.Finding]:
-    at = Moment(as_of=datetime.fromisoformat(as_of))
+def make_all(
+    con: duckdb.DuckDBPyConnection, sources: Sequence[StagedSource], as_of: str, **terms: str
+) -> list[build.Finding]:
+    """Everything as of that instant; `terms` are those of a `Moment`, such as the country where none is named."""
+    at = Moment(as_of=datetime.fromisoformat(as_of), **terms)
     findings = [
         finding
         for entity in catalog.contract().entities.values()
         for finding in admission.stage(con, entity, sources, at)
     ]
+    calendars.load(con, at)
     for model in catalog.marts().values():
         build.build(con, model, at)
     return findings
