@@ -21,7 +21,7 @@ DIMENSIONS = {
 }
 AS_OF = datetime(2026, 6, 30, 12)
 INTEGERS = ("sequence", "attempt", "version", "row_count", "working_before")
-NUMBERS = ("hours", "link_confidence")
+NUMBERS = ("hours", "link_confidence", "slip_rate")
 
 
 def type_of(column: str) -> str:
@@ -32,7 +32,7 @@ def type_of(column: str) -> str:
         return "date"
     if column == "amount" or column.endswith(("_amount", "amount_local")):
         return "decimal(18, 2)"
-    if column.endswith(("_days", "_pct")) or column in NUMBERS or column == "days_past_due":
+    if column.endswith(("_days", "_months", "_pct")) or column in NUMBERS or column == "days_past_due":
         return "double"
     if column.startswith(("is_", "has_")) or column in ("locks_scope", "client_visible"):
         return "boolean"
