@@ -84,5 +84,12 @@ def test_a_measure_with_a_period_takes_it_from_a_date_or_an_instant():
 
 
 def test_percentiles_are_shown_from_the_n_that_the_conventions_state():
-    assert {about.min_n for about in MEASURES if about.kind == "percentile"} == {measure.MIN_N["percentile"]} == {6}
-    assert measure.MIN_N_P85 == 19
+    told = {about.min_n for about in MEASURES if about.kind in ("percentile", "duration")}
+    assert told == {measure.MIN_N}
+    assert (measure.MIN_N, measure.MIN_N_P85, measure.MIN_N_P95) == (6, 19, 59)
+
+
+@pytest.mark.parametrize(("q", "n"), [(0.5, measure.MIN_N), (0.85, measure.MIN_N_P85), (0.95, measure.MIN_N_P95)])
+def test_every_percentile_needs_the_smallest_sample_that_bounds_it(q: float, n: int):
+    """A sample's extremes enclose P50 with 1 - 2/2^n, its largest value bounds P85 and P95 from above with 1 - q^n."""
+    assert n == next(k for k in range(1, 100) if 1 - q**k - (q**k if q == 0.5 else 0) >= 0.95)
