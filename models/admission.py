@@ -144,9 +144,10 @@ def _raw_columns(con: Connection, source: StagedSource, table: str) -> tuple[str
 def _refuse_misfits(con: Connection, entity: Entity, sources: Sequence[StagedSource]) -> None:
     """Raises `Fault` for every value that does not fit its column; one scan when all is well."""
     tests = {name: test for name, field in entity.columns.items() if (test := _misfit(field))}
+    alive = _alive(entity)
     counts = con.execute(
         "select "
-        + ", ".join(f"count(*) filter (where {_ALIVE} and ({test}))" for test in tests.values())
+        + ", ".join(f"count(*) filter (where {alive} and ({test}))" for test in tests.values())
         + " from incoming"
     ).fetchall()[0]
     broken = [name for name, count in zip(tests, counts, strict=True) if count]
@@ -155,7 +156,7 @@ def _refuse_misfits(con: Connection, entity: Entity, sources: Sequence[StagedSou
         _problem(entity, entity.columns[name], row, folders)
         for name in broken
         for row in con.execute(
-            f"select source, source_key, source_url, {name} from incoming where {_ALIVE} and ({tests[name]}) "
+            f"select source, source_key, source_url, {name} from incoming where {alive} and ({tests[name]}) "
             f"order by all limit {Fault.SHOWN + 1}"
         ).fetchall()
     ]
@@ -163,7 +164,10 @@ def _refuse_misfits(con: Connection, entity: Entity, sources: Sequence[StagedSou
         raise Fault(problems)
 
 
-_ALIVE = "coalesce(deleted_at, '') = ''"
+def _alive(entity: Entity) -> str:
+    """Rows whose values must fit: those not deleted, and those that live on in another row."""
+    merged = f" or coalesce({entity.merged_by.name}, '') <> ''" if entity.merged_by else ""
+    return f"(coalesce(deleted_at, '') = ''{merged})"
 
 
 def _misfit(field: Field) -> str | None:
@@ -265,7 +269,8 @@ def _keyed(con: Connection, entity: Entity) -> str:
 def _placed(entity: Entity) -> str:
     """Zone, currency and rate from the row itself or its nearest parent; what a parent's own state means for it."""
     # a client is the farthest parent
-    references = sorted(entity.references, key=lambda ref: ref.to == "clients")
+    parents = [ref for ref in entity.references if ref is not entity.merged_by]
+    references = sorted(parents, key=lambda ref: ref.to == "clients")
     joins = [
         f"left join staging.{ref.to} as {ref.name}_row on {ref.name}_row.{_id(ref)} = keyed.{ref.column} "
         f"and {ref.name}_row.reject_reason is distinct from 'duplicate'"
@@ -309,6 +314,8 @@ def _known(entity: Entity) -> str:
 
 def _masked(entity: Entity) -> str:
     """Whatever happens after $as_of is null; the reason for which a row is set aside."""
+    # a client that its tool deleted in a merge lives on in another: its projects and bills must not go with it
+    kept = f" and {entity.merged_by.column} is null" if entity.merged_by else ""
     masked = [
         f"case when {f.name} <= $as_of then {f.name} end as {f.name}"
         for f in _instants(entity)
@@ -316,7 +323,7 @@ def _masked(entity: Entity) -> str:
     ]
     return f"""select *{f" replace ({', '.join(masked)})" if masked else ""},
   case when version > 1 then 'duplicate'
-    when deleted_at <= $as_of then 'deleted'
+    when deleted_at <= $as_of{kept} then 'deleted'
     when known_at > $as_of then 'after as_of'
     else parent_reason end as reject_reason
 from known"""

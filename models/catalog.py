@@ -70,6 +70,16 @@ class Entity:
     def references(self) -> tuple[Field, ...]:
         return tuple(column for column in self.columns.values() if column.type == "reference")
 
+    @property
+    def merged_by(self) -> Field | None:
+        """The reference to its own kind: into which row a row was merged."""
+        return next((field for field in self.references if field.to == self.name), None)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The other entities it refers to, sorted."""
+        return tuple(sorted({str(field.to) for field in self.references} - {self.name}))
+
 
 @dataclass(frozen=True, slots=True)
 class Contract:
@@ -105,7 +115,7 @@ def contract(file: Path = FOLDER / "contract.yml") -> Contract:
     written = yaml.safe_load(file.read_text("utf-8"))
     common = _fields(written["common"])
     entities = {name: _entity(name, body, common) for name, body in written["entities"].items()}
-    graph = {name: {f.to for f in entity.references if f.to} for name, entity in entities.items()}
+    graph = {name: entity.needs for name, entity in entities.items()}
     return Contract(common, {name: entities[name] for name in TopologicalSorter(graph).static_order()})
 
 

@@ -35,6 +35,11 @@ create or replace macro working_position(instant, starts_at, ends_at, is_working
 -- A date written in a tool's own way, as YYYY-MM-DD; what does not fit is passed on as it is, for the contract to name.
 create or replace macro day_text(written, pattern) as
 coalesce(strftime(try_strptime(written, pattern), '%Y-%m-%d'), written);
+-- A name as it is compared: lower case, accents off, whatever is neither letter nor digit as one blank, trimmed.
+create or replace macro normal_name(written) as
+trim(regexp_replace(lower(strip_accents(written)), '[^\p{L}\p{N}]+', ' ', 'g'));
+-- How alike two compared names are, 0 to 1.
+create or replace macro name_similarity(one, other) as jaro_winkler_similarity(one, other);
 
 -- timezone, country and subdivision say where the source's firm works; null where they are the project's.
 create table if not exists reference.sources (
@@ -48,6 +53,10 @@ create table if not exists reference.playbook_gates (playbook varchar, gate varc
 create table if not exists reference.days (day date);
 create table if not exists reference.weekends (country varchar, subdivision varchar, day date);
 create table if not exists reference.holidays (country varchar, subdivision varchar, day date, name varchar);
+-- Every name a playbook's gate goes by, as normal_name compares them; kind is code, label or alias.
+create table if not exists reference.gate_names (playbook varchar, gate varchar, name varchar, kind varchar);
+-- The firm's vocabulary of reasons for change: written, as normal_name compares it, and the reason it stands for.
+create table if not exists reference.change_reasons (written varchar, reason varchar);
 create table if not exists ops.pulls (
     source varchar,
     kind varchar,

@@ -195,7 +195,7 @@ def _staging_spec(entity: Entity, settings: Settings) -> dg.AssetSpec:
         ["staging", entity.name],
         deps=[
             *(dg.AssetKey(["raw", name]) for name in settings.sources),
-            *(dg.AssetKey(["staging", to]) for to in sorted({str(ref.to) for ref in entity.references})),
+            *(dg.AssetKey(["staging", name]) for name in entity.needs),
         ],
         description=entity.about,
         metadata={"dagster/column_schema": dg.TableSchema(columns)},

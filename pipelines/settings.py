@@ -140,6 +140,11 @@ class Settings(_Place):
     def rates_file(self) -> Path:
         return self.data / self.rates
 
+    @property
+    def reasons_file(self) -> Path:
+        """The firm's own vocabulary of reasons for change: written,reason. It need not be there."""
+        return self.data / "reasons.csv"
+
     def folder_of(self, source: FilesSource) -> Path:
         return self.data / source.folder
 

@@ -56,7 +56,7 @@ def plan(con: Connection, settings: Settings, at: Moment, chosen: Collection[str
         planned[table] = _judged(table, _print(parts), at, old) if table in chosen else _as_it_is(table, at, old)
 
     for entity in catalog.contract().entities.values():
-        read = _read(planned, (f"staging.{ref.to}" for ref in entity.references))
+        read = _read(planned, (f"staging.{name}" for name in entity.needs))
         judge(f"staging.{entity.name}", [given, *_mapping(settings, entity), *read])
     for model in catalog.marts().values():
         read = _read(planned, (table for table in model.reads if table in planned))
@@ -143,7 +143,7 @@ def _given(con: Connection, settings: Settings, at: Moment) -> str:
     code = [hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(files)]
     reference = [
         str(con.execute(f"select count(*), sum(hash(r)) from reference.{name} as r").fetchall()[0])
-        for name in ("sources", "rates", "playbook_gates")
+        for name in ("sources", "rates", "playbook_gates", "gate_names", "change_reasons")
     ]
     terms = (at.currency, at.zone, at.country or "", at.subdivision or "")
     return _print([*code, *reference, *terms, *(_raw(con, name) for name in settings.sources)])

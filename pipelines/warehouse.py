@@ -6,7 +6,7 @@ What the tables mean stays in `models/`; where snapshots go stays in `snapshots.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from models.admission import StagedSource
 from models.build import Connection, Finding, Moment
 from models.faults import Fault, Problem, fault
 from pipelines import calendars
-from pipelines.playbooks import load_playbooks
+from pipelines.playbooks import Playbook, load_playbooks
 from pipelines.settings import Settings
 
 RATE_HOLDS_DAYS = 7  # a rate stands for the days after it until the next, at most this long
@@ -83,7 +83,10 @@ def staged_sources(settings: Settings, raw_catalog: str | None = None) -> list[S
 
 
 def load_reference(con: Connection, settings: Settings) -> None:
-    """Loads what the models read beside records: `reference.sources`, `.rates` and `.playbook_gates`."""
+    """Loads what the models read beside records: every table of `reference`.
+
+    Raises `Fault` for files that do not fit, and for a name that two gates of a playbook go by.
+    """
     sources = pl.DataFrame(
         [
             (name, source.kind, source.firm, source.timezone, source.country, source.subdivision)
@@ -92,10 +95,11 @@ def load_reference(con: Connection, settings: Settings) -> None:
         schema=dict.fromkeys(("source", "kind", "firm", "timezone", "country", "subdivision"), pl.String),
         orient="row",
     )
+    playbooks = load_playbooks(settings.playbooks)
     gates = pl.DataFrame(
         [
             (playbook.code, gate.code, gate.label, position)
-            for playbook in load_playbooks(settings.playbooks).values()
+            for playbook in playbooks.values()
             for position, gate in enumerate(playbook.gates, 1)
         ],
         schema={"playbook": pl.String, "gate": pl.String, "label": pl.String, "sequence": pl.Int32},
@@ -106,6 +110,85 @@ def load_reference(con: Connection, settings: Settings) -> None:
         con.register("loading", frame)
         con.execute(f"create or replace table reference.{name} as select * from loading")
         con.unregister("loading")
+    _load_gate_names(con, playbooks, settings.playbooks)
+    _load_reasons(con, settings.reasons_file)
+
+
+def _load_gate_names(con: Connection, playbooks: Mapping[str, Playbook], folder: Path) -> None:
+    """Makes `reference.gate_names`: each name once, by the plainest of what it is."""
+    kinds = {"code": 1, "label": 2, "alias": 3}
+    written = pl.DataFrame(
+        [
+            (playbook.code, gate.code, name, kind)
+            for playbook in playbooks.values()
+            for gate in playbook.gates
+            for kind, names in (("code", (gate.code,)), ("label", (gate.label,)), ("alias", gate.aliases))
+            for name in names
+        ],
+        schema={"playbook": pl.String, "gate": pl.String, "written": pl.String, "kind": pl.String},
+        orient="row",
+    )
+    plainest = " ".join(f"when '{kind}' then {place}" for kind, place in kinds.items())
+    con.register("loading", written)
+    con.execute(
+        "create or replace table reference.gate_names as "
+        "select playbook, gate, normal_name(written) as name, kind from loading where normal_name(written) <> '' "
+        f"qualify row_number() over (partition by playbook, gate, name order by case kind {plainest} end) = 1"
+    )
+    con.unregister("loading")
+    shared = con.execute(
+        "select playbook, name, string_agg(gate, ', ' order by gate) from reference.gate_names "
+        "group by all having count(*) > 1 order by all"
+    ).fetchall()
+    if shared:
+        raise Fault([
+            Problem(f"{folder}, playbook {playbook}", f"{name!r} stands for more than one gate: {found}.",
+                    "Leave it to one of them: a label or an alias must be no other gate's.")
+            for playbook, name, found in shared
+        ])  # fmt: skip
+
+
+def _load_reasons(con: Connection, file: Path) -> None:
+    """Makes `reference.change_reasons` of the vocabulary file; no rows where there is none."""
+    con.register("loading", read_reasons(file))
+    con.execute(
+        "create or replace table reference.change_reasons as select row, normal_name(written) as written, reason "
+        "from loading"
+    )
+    con.unregister("loading")
+    wrong = con.execute(
+        "select max(row), written from reference.change_reasons group by written having written = '' or count(*) > 1 "
+        "order by all"
+    ).fetchall()
+    if wrong:
+        raise Fault([
+            Problem(f"{file}, row {row}",
+                    f"{written!r} stands in it more than once." if written else "the words are empty.",
+                    "Write each way of putting a reason once; case, accents and punctuation make no difference.")
+            for row, written in wrong
+        ])  # fmt: skip
+    con.execute("alter table reference.change_reasons drop column row")
+
+
+def read_reasons(file: Path) -> pl.DataFrame:
+    """The vocabulary of reasons, columns row (in the file), written and reason (null: the words give none).
+
+    No file: no rows. Raises `Fault` naming the file for one that has not these columns.
+    """
+    if not file.is_file():
+        return pl.DataFrame(schema={"row": pl.UInt32, "written": pl.String, "reason": pl.String})
+    header = "Its first line must be written,reason; each further line is one way of putting a reason."
+    try:
+        text = pl.read_csv(file, infer_schema=False)
+    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
+        raise fault(str(file), f"is no CSV file ({str(error).splitlines()[0]}).", header) from None
+    if missing := [name for name in ("written", "reason") if name not in text.columns]:
+        raise fault(str(file), f"the column {', '.join(missing)} is missing.", header)
+    return text.with_row_index("row", offset=2).select(
+        "row",
+        pl.col("written").fill_null(""),
+        pl.col("reason").str.strip_chars().replace("", None),
+    )
 
 
 def read_rates(file: Path) -> pl.DataFrame:

@@ -14,7 +14,7 @@ columns:
   gate_label: The gate's name in its playbook, else in its tool.
   number: The number on the paper.
   title: What is changed.
-  reason: Why, in the firm's own words; no reason where none is given.
+  reason: Why, by the firm's vocabulary where the words stand in it, else as written; no reason where none is given.
   requested_by_side: Who asked for it - client, team or authority.
   status: State on the as-of date - draft, pending, approved, rejected, withdrawn or void.
   requested_at: When it was first asked for.
@@ -99,7 +99,7 @@ select
     spans.gate_label,
     valued.number,
     valued.title,
-    coalesce(valued.reason, 'no reason') as reason,
+    coalesce(case when reasons.written is null then valued.reason else reasons.reason end, 'no reason') as reason,
     valued.requested_by_side,
     valued.status_then as status,
     valued.requested_at,
@@ -124,10 +124,11 @@ select
     end as unbilled_days,
     valued.days_requested as requested_days,
     case when valued.status_then = 'approved' then valued.days_approved end as granted_days,
-    coalesce(valued.requested_at, valued.submitted_at) > valued.locked_at as is_after_scope_lock,
+    coalesce(valued.requested_at, valued.submitted_at, valued.decided_at) > valued.locked_at as is_after_scope_lock,
     valued.source,
     valued.source_key,
     valued.source_url
 from valued
+left join reference.change_reasons as reasons on normal_name(valued.reason) = reasons.written
 left join marts.gate_spans as spans on valued.milestone_id = spans.gate_id
 left join marts.project_labels as labels on valued.project_id = labels.project_id

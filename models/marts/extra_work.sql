@@ -21,8 +21,11 @@ columns:
   description: What was done.
   scope_locked_at: The scope lock it is held against - its gate's where that locks scope, else the project's first.
   is_after_scope_lock: True where done after that lock; null where no lock is recorded.
+  is_after_approval: True where done after its gate's first approval; where it names no gate, after the lock.
+  covered_at: When the change order that covers it was approved; null while none is.
   was_covered: True where a change order that covers it was approved when it was done.
   is_covered: True where a change order that covers it is approved on the as-of date.
+  is_free_rework: True where done after that approval and covered by no change order - nobody pays for it.
   exposed_days: Elapsed days it was, or still is, done without an approved change order; null before a lock.
   source: The source the record came from.
   source_key: The record's key in that source.
@@ -54,9 +57,16 @@ held as (
         work.*,
         coalesce(locks.locked_at, first_locks.locked_at) as locked_at,
         orders.change_order_id as known_order_id,
+        gates.gate_id,
+        gates.gate_label,
+        case
+            when gates.gate_id is null then work.done_at > first_locks.locked_at
+            else coalesce(work.done_at > gates.first_approved_at, false)
+        end as is_after_approval,
         case when orders.status = 'approved' then coalesce(orders.decided_at, orders.requested_at) end as covered_at,
         coalesce(orders.status = 'approved', false) as is_covered
     from staging.extra_work as work
+    left join marts.gate_spans as gates on work.milestone_id = gates.gate_id
     left join locks on work.milestone_id = locks.gate_id
     left join first_locks on work.project_id = first_locks.project_id
     left join marts.change_orders as orders on work.change_order_id = orders.change_order_id
@@ -65,7 +75,7 @@ held as (
 
 select
     held.extra_work_id,
-    spans.gate_id,
+    held.gate_id,
     held.known_order_id as change_order_id,
     labels.project_id,
     labels.client_id,
@@ -74,7 +84,7 @@ select
     labels.project,
     labels.playbook,
     labels.manager,
-    spans.gate_label,
+    held.gate_label,
     held.done_at,
     held.hours,
     held.currency,
@@ -83,8 +93,11 @@ select
     held.description,
     held.locked_at as scope_locked_at,
     held.done_at > held.locked_at as is_after_scope_lock,
+    held.is_after_approval,
+    held.covered_at,
     held.is_covered and coalesce(held.covered_at <= held.done_at, false) as was_covered,
     held.is_covered,
+    held.is_after_approval and not held.is_covered as is_free_rework,
     case
         when held.done_at > held.locked_at
             then greatest(0, days_between(held.done_at, coalesce(held.covered_at, $as_of)))
@@ -93,5 +106,4 @@ select
     held.source_key,
     held.source_url
 from held
-left join marts.gate_spans as spans on held.milestone_id = spans.gate_id
 left join marts.project_labels as labels on held.project_id = labels.project_id

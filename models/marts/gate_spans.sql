@@ -48,8 +48,8 @@ ended as (
     select
         milestones.milestone_id as gate_id,
         milestones.project_id,
-        coalesce(playbook_gates.label, milestones.name) as gate_label,
-        milestones.sequence,
+        named.gate_label,
+        named.sequence,
         labels.kickoff_at,
         facts.first_started_at,
         facts.first_submitted_at,
@@ -75,8 +75,7 @@ ended as (
     from staging.milestones as milestones
     left join facts on milestones.milestone_id = facts.gate_id
     left join marts.project_labels as labels on milestones.project_id = labels.project_id
-    left join reference.playbook_gates as playbook_gates
-        on labels.playbook = playbook_gates.playbook and milestones.gate = playbook_gates.gate
+    left join marts.gate_labels as named on milestones.milestone_id = named.gate_id
     where milestones.reject_reason is null
 ),
 

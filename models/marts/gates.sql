@@ -307,10 +307,10 @@ select
     measured.project,
     measured.playbook,
     measured.manager,
-    measured.gate,
+    named.gate,
     measured.name as gate_name,
     measured.gate_label,
-    measured.sequence,
+    named.sequence,
     coalesce(measured.kind, 'gate') as kind,
     measured.owner_team,
     measured.next_team,
@@ -379,3 +379,4 @@ select
     measured.source_key,
     measured.source_url
 from measured
+left join marts.gate_labels as named on measured.milestone_id = named.gate_id

@@ -93,9 +93,9 @@ balanced as (
 select
     balanced.invoice_id,
     labels.project_id,
-    balanced.client_id,
+    clients.current_client_id as client_id,
     clients.firm,
-    clients.client,
+    clients.current_client as client,
     labels.project,
     labels.playbook,
     labels.manager,

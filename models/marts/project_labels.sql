@@ -3,7 +3,7 @@ row: One row per project with the names and terms that every other table carries
 key: [project_id]
 columns:
   project_id: The project, as source:key.
-  client_id: The project's client, as source:key.
+  client_id: The project's client, as source:key; where it was merged, the one it was merged into.
   firm: The firm that runs the project.
   client: The client's name as it is now.
   project: The project's name.
@@ -18,9 +18,9 @@ columns:
 */
 select
     projects.project_id,
-    projects.client_id,
+    coalesce(clients.current_client_id, projects.client_id) as client_id,
     sources.firm,
-    clients.name as client,
+    clients.current_client as client,
     projects.name as project,
     coalesce(projects.playbook, 'no playbook') as playbook,
     coalesce(projects.manager, 'no manager') as manager,
@@ -31,7 +31,6 @@ select
     projects.signed_at,
     projects.kickoff_at
 from staging.projects as projects
-left join staging.clients as clients
-    on projects.client_id = clients.client_id and clients.reject_reason is null
+left join marts.clients as clients on projects.client_id = clients.client_id
 left join reference.sources as sources on projects.source = sources.source
 where projects.reject_reason is null

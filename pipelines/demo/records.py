@@ -34,6 +34,7 @@ class Client(NamedTuple):
     subdivision: str
     owner: str
     is_active: bool
+    merged_into: str | None = None
 
 
 class Project(NamedTuple):

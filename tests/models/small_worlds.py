@@ -60,14 +60,22 @@ def events(gate: str, *happened: tuple[str, str], side: str = "client") -> list[
 def world() -> Iterator[World]:
     """Builds everything from records in contract columns: `world(as_of, clients=[…], projects=[…], …)`.
 
-    Clients, projects and milestones default to one each. `rates` are (day, currency, rate) rows.
+    Clients, projects and milestones default to one each. `rates` are (day, currency, rate) rows; `before` loads
+    what else stands in `reference`.
     """
     opened: list[duckdb.DuckDBPyConnection] = []
 
-    def make(as_of: str = "2026-06-30T00:00:00", rates: Rows = (), **records: Rows) -> duckdb.DuckDBPyConnection:
+    def make(
+        as_of: str = "2026-06-30T00:00:00",
+        rates: Rows = (),
+        before: Callable[[duckdb.DuckDBPyConnection], None] | None = None,
+        **records: Rows,
+    ) -> duckdb.DuckDBPyConnection:
         con = duckdb.connect()
         opened.append(con)
         prepare(con, rates)
+        if before:
+            before(con)
         receive(con, "t", {"clients": [CLIENT], "projects": [PROJECT], "milestones": [GATE], **records})
         make_all(con, [StagedSource("t", None, "raw_t")], as_of)
         return con

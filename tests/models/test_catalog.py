@@ -102,5 +102,6 @@ def test_every_shipped_model_reads_and_says_what_a_row_is() -> None:
 def test_the_contract_stands_parents_first() -> None:
     seen: set[str] = set()
     for entity in catalog.contract().entities.values():
-        assert {ref.to for ref in entity.references} <= seen
+        assert set(entity.needs) <= seen
+        assert {ref.to for ref in entity.references} <= {*seen, entity.name}  # into which of its kind it was merged
         seen.add(entity.name)

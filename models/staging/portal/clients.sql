@@ -12,5 +12,6 @@ select
     country,
     subdivision,
     owner,
-    is_active
+    is_active,
+    merged_into
 from raw.clients
