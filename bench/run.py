@@ -1,6 +1,8 @@
 """Measurements beside a peer in the same run, as ratios; a report for a person, never a test.
 
-`make bench` runs every case; each prints a small table. Sizes are arguments. What stays out: passing or failing.
+`make bench` runs every case, `make bench ARGS="--case cycle-times --events 1000000"` one of them; each prints small
+tables. Sizes are arguments. Nothing is kept between runs unless `--folder` names a place for what is simulated.
+What stays out: passing or failing, but for peers that disagree.
 """
 
 from __future__ import annotations
@@ -15,12 +17,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import bare
+import cycle_times
+import portfolio
+from printing import show
 
 from pipelines import definitions, warehouse  # noqa: F401 - definitions: imported before the clock starts
 from pipelines.demo import running
@@ -29,20 +31,32 @@ from pipelines.refreshing import Refresh, refresh
 from pipelines.settings import Settings, load
 
 AS_OF = datetime(2026, 11, 20, 12, tzinfo=UTC)
+CASES = ("refresh", "cycle-times", "measures")
 MILESTONES_A_PROJECT = 5.4  # the simulation's mean
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("--milestones", type=int, default=10_000)
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("--case", choices=CASES, action="append", help="which; may be repeated; all where left out")
+    asked.add_argument("--milestones", type=int, default=10_000, help="of the refresh")
+    asked.add_argument("--events", type=int, nargs="+", default=[1_000_000, 10_000_000], help="of the cycle times")
+    asked.add_argument("--projects", type=int, default=18_500, help="of the measures; 5.4 gates each")
     asked.add_argument("--seed", type=int, default=7)
+    asked.add_argument("--folder", type=Path, help="keeps what is simulated, and uses it again")
     wanted = asked.parse_args()
-    console = Console()
-    with tempfile.TemporaryDirectory() as folder:
-        refresh_beside_bare_sql(console, Path(folder), wanted.milestones, wanted.seed)
+    cases = wanted.case or CASES
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = wanted.folder or Path(scratch)
+        if "refresh" in cases:
+            refresh_beside_bare_sql(Path(scratch) / "refresh", wanted.milestones, wanted.seed)
+        if "cycle-times" in cases:
+            for events in wanted.events:
+                cycle_times.run(folder, events, wanted.seed)
+        if "measures" in cases:
+            portfolio.run(folder, wanted.projects, wanted.seed)
 
 
-def refresh_beside_bare_sql(console: Console, data: Path, milestones: int, seed: int) -> None:
+def refresh_beside_bare_sql(data: Path, milestones: int, seed: int) -> None:
     """A full refresh from the portal, split into its parts, beside the same SQL bare; then one a day later.
 
     Nothing changed in that day but the date. What has to be imported is, before the clock starts.
@@ -57,16 +71,18 @@ def refresh_beside_bare_sql(console: Console, data: Path, milestones: int, seed:
     ours = {name: part(full, name) for name in ("pull", "build", "check", "publish")}
     made = ours["build"] + ours["check"] + ours["publish"]
 
-    table = Table(title=f"Refresh of {gates:,} milestones from the portal", title_justify="left")
-    for heading in ("part", "full, s", "nothing new, s"):
-        table.add_column(heading, justify="left" if heading == "part" else "right")
-    for name, seconds in ours.items():
-        table.add_row(name, f"{seconds:.2f}", f"{part(quiet, name):.2f}")
-    table.add_row("all, with the orchestrator", f"{full.seconds:.2f}", f"{quiet.seconds:.2f}")
-    console.print(table)
-    console.print(f"the same SQL bare, one connection: {peer:.2f} s")
-    console.print(f"build + check + publish ÷ bare SQL: {made / peer:.2f}")
-    console.print(f"nothing new ÷ full: {quiet.seconds / full.seconds:.2f}")
+    show(
+        f"Refresh of {gates:,} milestones from the portal",
+        ("part", "full, s", "a day later, nothing new, s"),
+        [
+            *((name, f"{seconds:.2f}", f"{part(quiet, name):.2f}") for name, seconds in ours.items()),
+            ("all, with the orchestrator", f"{full.seconds:.2f}", f"{quiet.seconds:.2f}"),
+        ],
+    )
+    print(
+        f"The same SQL bare, one connection: {peer:.2f} s; build + check + publish ÷ bare SQL: {made / peer:.2f}; "
+        f"nothing new ÷ full: {quiet.seconds / full.seconds:.2f}"
+    )
 
 
 def part(done: Refresh, name: str) -> float:
