@@ -47,7 +47,9 @@ create table if not exists reference.sources (
 );
 -- Reporting currency for one unit of a currency, day by day.
 create table if not exists reference.rates (day date, currency varchar, rate decimal(18, 8));
-create table if not exists reference.playbook_gates (playbook varchar, gate varchar, label varchar, sequence integer);
+create table if not exists reference.playbook_gates (
+    playbook varchar, gate varchar, label varchar, sequence integer, typical_days double
+);
 -- Every date for which calendars are known; the weekend days and public holidays of each region in use. Countries and
 -- subdivisions are '' where none is named.
 create table if not exists reference.days (day date);

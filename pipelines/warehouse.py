@@ -98,11 +98,17 @@ def load_reference(con: Connection, settings: Settings) -> None:
     playbooks = load_playbooks(settings.playbooks)
     gates = pl.DataFrame(
         [
-            (playbook.code, gate.code, gate.label, position)
+            (playbook.code, gate.code, gate.label, position, gate.typical_days)
             for playbook in playbooks.values()
             for position, gate in enumerate(playbook.gates, 1)
         ],
-        schema={"playbook": pl.String, "gate": pl.String, "label": pl.String, "sequence": pl.Int32},
+        schema={
+            "playbook": pl.String,
+            "gate": pl.String,
+            "label": pl.String,
+            "sequence": pl.Int32,
+            "typical_days": pl.Float64,
+        },
         orient="row",
     )
     rates = read_rates(settings.rates_file)

@@ -11,6 +11,8 @@ columns:
   playbook: Code of the project's gate template.
   manager: Project manager.
   gate_label: The gate's name in its playbook, else in its tool.
+  owner_team: Team that brings the gate to approval.
+  history_quality: How much of the gate's past the tool kept - log, timestamps or snapshot.
   attempt: Number of the attempt, from 1.
   opened_by: What opened it - start, refusal or reopening.
   began_at: When the team began, or began again.
@@ -18,8 +20,11 @@ columns:
   decided_at: When it was decided; null while open.
   decision: The decision - approved, changes_requested or rejected, else waived or cancelled.
   decided_by_side: Which side decided, or has to - client, team or authority.
-  work_days: Elapsed days the team held the gate, from beginning to submission.
+  work_days: Elapsed days the team held the gate, from beginning to submission, else to the decision.
+  work_age_days: Elapsed days the team has held it so far, while it is open and not submitted.
   wait_days: Elapsed days from submission to decision; null while undecided.
+  wait_age_days: Elapsed days since submission, while a decision is awaited.
+  is_open: True while it is undecided and its gate is neither approved, waived nor cancelled.
   is_auto_decided: True where the decision was the system's, not a person's.
   is_rework: True from the second attempt on.
 fail:
@@ -43,15 +48,19 @@ with openings as (
         'refusal',
         occurred_at
     from marts.gate_events
-    where type in ('changes_requested', 'rejected')
+    where type in ('changes_requested', 'rejected') and not is_reopening
     union all
+    -- what was waived or cancelled before it began is not begun again by a reopening, only by its start
     select
-        gate_id,
-        attempt,
+        events.gate_id,
+        events.attempt,
         'reopening',
-        occurred_at
-    from marts.gate_events
-    where is_reopening
+        greatest(events.occurred_at, coalesce(spans.started_at, events.occurred_at))
+    from marts.gate_events as events
+    inner join marts.gate_spans as spans on events.gate_id = spans.gate_id
+    where
+        events.is_reopening
+        and coalesce(spans.started_at, spans.first_submitted_at, spans.first_decided_at) is not null
 ),
 
 -- a waiver or cancellation ends an attempt only where nothing else decided it
@@ -65,7 +74,7 @@ endings as (
         case when type in ('waived', 'cancelled') then 0 else 1 end as weight,
         position
     from marts.gate_events
-    where type in ('approved', 'changes_requested', 'rejected', 'waived', 'cancelled')
+    where type in ('approved', 'changes_requested', 'rejected', 'waived', 'cancelled') and not is_reopening
 ),
 
 decisions as (
@@ -89,10 +98,27 @@ submissions as (
     left join decisions on events.gate_id = decisions.gate_id and events.attempt = decisions.attempt
     where events.type = 'submitted' and (decisions.decided_at is null or events.occurred_at <= decisions.decided_at)
     group by events.gate_id, events.attempt
+),
+
+attempted as (
+    select
+        openings.*,
+        submissions.submitted_at,
+        decisions.decided_at,
+        decisions.decision,
+        decisions.actor_side,
+        spans.gate_label,
+        decisions.decided_at is null and coalesce(spans.approved_at, spans.waived_at, spans.cancelled_at) is null
+            as is_open
+    from openings
+    left join submissions on openings.gate_id = submissions.gate_id and openings.attempt = submissions.attempt
+    left join decisions on openings.gate_id = decisions.gate_id and openings.attempt = decisions.attempt
+    left join marts.gate_spans as spans on openings.gate_id = spans.gate_id
+    where not coalesce(decisions.decision in ('waived', 'cancelled') and decisions.decided_at < spans.started_at, false)
 )
 
 select
-    openings.gate_id,
+    attempted.gate_id,
     labels.project_id,
     labels.client_id,
     labels.firm,
@@ -100,22 +126,26 @@ select
     labels.project,
     labels.playbook,
     labels.manager,
-    spans.gate_label,
-    openings.attempt,
-    openings.opened_by,
-    openings.began_at,
-    submissions.submitted_at,
-    decisions.decided_at,
-    decisions.decision,
-    coalesce(nullif(decisions.actor_side, 'system'), milestones.approver_side, 'team') as decided_by_side,
-    days_between(openings.began_at, coalesce(submissions.submitted_at, decisions.decided_at)) as work_days,
-    days_between(submissions.submitted_at, decisions.decided_at) as wait_days,
-    coalesce(decisions.actor_side = 'system', false) as is_auto_decided,
-    openings.attempt > 1 as is_rework
-from openings
-left join submissions on openings.gate_id = submissions.gate_id and openings.attempt = submissions.attempt
-left join decisions on openings.gate_id = decisions.gate_id and openings.attempt = decisions.attempt
-left join marts.gate_spans as spans on openings.gate_id = spans.gate_id
+    attempted.gate_label,
+    milestones.owner_team,
+    milestones.history_quality,
+    attempted.attempt,
+    attempted.opened_by,
+    attempted.began_at,
+    attempted.submitted_at,
+    attempted.decided_at,
+    attempted.decision,
+    coalesce(nullif(attempted.actor_side, 'system'), milestones.approver_side, 'team') as decided_by_side,
+    days_between(attempted.began_at, coalesce(attempted.submitted_at, attempted.decided_at)) as work_days,
+    case
+        when attempted.is_open and attempted.submitted_at is null then days_between(attempted.began_at, $as_of)
+    end as work_age_days,
+    days_between(attempted.submitted_at, attempted.decided_at) as wait_days,
+    case when attempted.is_open then days_between(attempted.submitted_at, $as_of) end as wait_age_days,
+    attempted.is_open,
+    coalesce(attempted.actor_side = 'system', false) as is_auto_decided,
+    attempted.attempt > 1 as is_rework
+from attempted
 left join staging.milestones as milestones
-    on openings.gate_id = milestones.milestone_id and milestones.reject_reason is null
+    on attempted.gate_id = milestones.milestone_id and milestones.reject_reason is null
 left join marts.project_labels as labels on milestones.project_id = labels.project_id

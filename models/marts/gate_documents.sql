@@ -19,7 +19,8 @@ columns:
   accepted_at: When it was found in order.
   expires_on: Last day it is valid.
   is_ready: True where it was there and valid at the first submission, or is so now where the gate is not submitted.
-  late_days: Elapsed days it came, or still is, after the first submission; zero where ready.
+  is_missing: True where the gate was submitted and it never came, or had expired when it was due or came.
+  late_days: Elapsed days it came, or is missing so far, after the first submission; zero where ready.
   document_url: Where the document itself lies.
   source: The source the record came from.
   source_key: The record's key in that source.
@@ -32,7 +33,15 @@ with judged as (
         milestones.milestone_id as found_gate_id,
         spans.gate_label,
         spans.first_submitted_at,
-        coalesce(spans.first_submitted_at, $as_of) as needed_at
+        coalesce(spans.first_submitted_at, $as_of) as needed_at,
+        -- what has expired by the day it is needed is missing, whenever it came
+        case
+            when
+                documents.expires_on is null
+                or documents.expires_on >= local_day(
+                    greatest(documents.received_at, coalesce(spans.first_submitted_at, $as_of)), documents.timezone
+                ) then documents.received_at
+        end as valid_at
     from staging.documents as documents
     left join staging.milestones as milestones
         on documents.milestone_id = milestones.milestone_id and milestones.reject_reason is null
@@ -57,13 +66,11 @@ select
     judged.received_at,
     judged.accepted_at,
     case when judged.received_at is not null then judged.expires_on end as expires_on,
-    coalesce(
-        judged.received_at <= judged.needed_at
-        and (judged.expires_on is null or judged.expires_on >= local_day(judged.needed_at, judged.timezone)), false
-    ) as is_ready,
+    coalesce(judged.valid_at <= judged.needed_at, false) as is_ready,
+    judged.first_submitted_at is not null and judged.valid_at is null as is_missing,
     case
         when judged.first_submitted_at is not null
-            then greatest(0, days_between(judged.first_submitted_at, coalesce(judged.received_at, $as_of)))
+            then greatest(0, days_between(judged.first_submitted_at, coalesce(judged.valid_at, $as_of)))
     end as late_days,
     case when judged.received_at is not null then judged.url end as document_url,
     judged.source,

@@ -13,7 +13,7 @@ columns:
   manager: Project manager.
   gate_name: The gate's name in its tool.
   attempt: Attempt the event belongs to, from 1; a rejection, a request for changes or a reopening ends one.
-  is_reopening: True where it undoes an approval, a waiver or a cancellation; a reopening of nothing decided is none.
+  is_reopening: True where it undoes what was decided - a reopening, or a refusal after an approval.
   position: Place of the event in the gate's history, from 1.
   type: What happened.
   occurred_at: When it happened.
@@ -64,7 +64,8 @@ preceded as (
         end) over before as last_turn,
         max(case when placed.type in ('approved', 'waived', 'cancelled') then placed.position end)
             over before
-            as last_end
+            as last_end,
+        max(case when placed.type = 'approved' then placed.position end) over before as last_approval
     from placed
     window before as (
         partition by placed.milestone_id order by placed.position rows between unbounded preceding and 1 preceding
@@ -74,7 +75,12 @@ preceded as (
 turned as (
     select
         preceded.*,
-        preceded.type = 'reopened' and coalesce(preceded.last_turn = preceded.last_end, false) as is_reopening
+        case
+            when preceded.type = 'reopened' then coalesce(preceded.last_turn = preceded.last_end, false)
+            when preceded.type in ('changes_requested', 'rejected')
+                then coalesce(preceded.last_turn = preceded.last_approval, false)
+            else false
+        end as is_reopening
     from preceded
 ),
 
@@ -102,7 +108,7 @@ select
     labels.playbook,
     labels.manager,
     milestones.name as gate_name,
-    -- the reopening itself opens the next attempt; a request for changes still belongs to the one it ends
+    -- what undoes an approval opens the next attempt; a request for changes before one belongs to the one it ends
     cast(counted.ended_attempts + case when counted.is_reopening then 2 else 1 end as integer) as attempt,
     counted.is_reopening,
     cast(counted.position as integer) as position,

@@ -17,7 +17,8 @@ columns:
   cancelled_at: When the gate was cancelled, unless reopened or approved since.
   last_reopened_at: When it was last reopened.
   is_auto_approved: True where the final approval was the system's, not a person's.
-  previous_approved_at: Final approval of the gate before it in the project, waived and cancelled gates passed over.
+  has_gate_before: True where another gate has a lower place in the project, waived and cancelled ones passed over.
+  previous_approved_at: Final approval of the gate before it, of parallel ones the last; null until all are approved.
 fail:
   - approved_at is null or first_approved_at <= approved_at
 */
@@ -79,33 +80,47 @@ ended as (
     where milestones.reject_reason is null
 ),
 
--- a gate that was waived or cancelled hands nothing over: the gate after it waits for the one before
-passable as (
+-- Gates of one place run in parallel, and the gates after them wait for the last of them. A gate that was waived
+-- or cancelled hands nothing over, and a gate without a place stands before none and after none.
+places as (
     select
-        gate_id,
-        lag(gate_id) over places as previous_gate_id,
-        lag(first_approved_at) over places as previous_first_approved_at,
-        lag(approved_at) over places as previous_approved_at
+        project_id,
+        sequence,
+        case when count(first_approved_at) = count(*) then max(first_approved_at) end as first_approved_at,
+        case when count(approved_at) = count(*) then max(approved_at) end as approved_at
     from ended
-    where waived_at is null and cancelled_at is null
-    window places as (partition by project_id order by sequence, gate_id)
+    where waived_at is null and cancelled_at is null and sequence is not null
+    group by project_id, sequence
 ),
 
--- waived and cancelled gates look back for their start too, but no gate looks back at them
+passed as (
+    select
+        project_id,
+        sequence,
+        lag(sequence) over by_place as previous_sequence,
+        lag(first_approved_at) over by_place as previous_first_approved_at,
+        lag(approved_at) over by_place as previous_approved_at
+    from places
+    window by_place as (partition by project_id order by sequence)
+),
+
 looked_back as (
     select
         ended.*,
-        passable.previous_gate_id,
-        passable.previous_approved_at,
+        passed.previous_sequence is not null as has_gate_before,
+        passed.previous_approved_at,
         case
-            when ended.first_active_at is null or passable.previous_first_approved_at <= ended.first_active_at
-                then passable.previous_first_approved_at
+            when ended.first_active_at is null or passed.previous_first_approved_at <= ended.first_active_at
+                then passed.previous_first_approved_at
         end as handed_over_at,
         case
-            when passable.previous_gate_id is null or ended.first_active_at is not null then ended.kickoff_at
+            when
+                ended.first_active_at is not null
+                or (ended.sequence is not null and passed.previous_sequence is null)
+                then ended.kickoff_at
         end as kicked_off_at
     from ended
-    left join passable on ended.gate_id = passable.gate_id
+    left join passed on ended.project_id = passed.project_id and ended.sequence = passed.sequence
 )
 
 select
@@ -132,5 +147,6 @@ select
     cancelled_at,
     last_reopened_at,
     approved_at is not null and coalesce(last_approver_side = 'system', false) as is_auto_approved,
+    has_gate_before,
     previous_approved_at
 from looked_back

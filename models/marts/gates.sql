@@ -22,10 +22,16 @@ columns:
   started_at: When work on it began.
   start_rule: How the start is known - started (recorded), previous approval, or kickoff.
   submitted_at: Latest submission for a decision.
+  first_submitted_at: First submission for a decision.
   first_approved_at: First approval, whatever came later.
   approved_at: Final approval; null where reopened since.
   cycle_days: Gate cycle time - elapsed days from start to final approval; null unless approved.
   age_days: Elapsed days since start while open; an open gate has no cycle time.
+  lead_from_at: When its lead time begins - the contract's signature, else the gate's creation.
+  lead_rule: Which of the two - contract signature or gate creation.
+  lead_days: Gate lead time - elapsed days from there to final approval; null unless approved.
+  lead_age_days: Elapsed days since there while open, started or not.
+  service_days: Days in which its playbook expects it to pass, from its start.
   waiting_days: Elapsed days since submission while a decision is awaited.
   work_days: Elapsed days the team held it, over all decided attempts.
   wait_days: Elapsed days it waited for decisions.
@@ -39,7 +45,10 @@ columns:
   is_first_pass: True where a person, not the system, approved it on the first attempt; null before any decision.
   is_reopened: True where it was reopened after an approval.
   is_auto_approved: True where the final approval was the system's.
+  previous_approved_at: Final approval of the gate before it, of parallel ones the last; null until all are approved.
+  has_gate_before: True where another gate has a lower place in the project, waived and cancelled ones passed over.
   phase_days: Elapsed days from the previous gate's final approval; null where either is missing or out of order.
+  phase_age_days: Elapsed days since the previous gate's final approval while open.
   baseline_on: Date planned when the contract was signed, else the first date planned.
   due_on: Date planned now.
   plan_change_count: Times the planned date was changed after the first.
@@ -60,10 +69,12 @@ columns:
   scope_locked_at: When it locked the scope - its first approval.
   required_document_count: Documents it requires.
   ready_document_count: Of those, there and valid at the first submission.
+  late_document_days: Elapsed days from first submission until the last one was there; zero where all were ready.
+  missing_document_days: Elapsed days since first submission while one of them is still missing.
   history_quality: How much of its past the tool kept - log, timestamps or snapshot.
   has_chronology_violation: True where its events contradict each other.
   chronology_note: How they do.
-  is_out_of_order: True where its final approval came before that of the gate before it; no contradiction.
+  is_out_of_order: True where it is approved and the gate before it was approved later or is not yet; no contradiction.
   source: The source the record came from.
   source_key: The record's key in that source.
   source_url: Where the record can be looked at.
@@ -91,8 +102,6 @@ with attempts as (
             as authority_wait_days,
         micros_to_days(sum(case when is_rework then micros_between(began_at, coalesce(decided_at, submitted_at)) end))
             as rework_days,
-        max_by(decision, attempt) as last_decision,
-        max_by(submitted_at, attempt) as last_submitted_at,
         max(attempt) as last_attempt,
         min(case when attempt = 1 and not is_auto_decided then decision end) as first_decision
     from marts.gate_attempts
@@ -132,8 +141,18 @@ plans as (
         max(case when is_baseline then due_on end) as baseline_on,
         max(case when is_current then due_on end) as due_on,
         -- a report that repeats the date changes nothing
-        count(*) filter (where moved_days <> 0) as plan_change_count
+        count(*) filter (where moved_days <> 0) as plan_change_count,
+        min(recorded_at) as first_planned_at
     from marts.gate_plans
+    group by gate_id
+),
+
+created as (
+    select
+        gate_id,
+        min(occurred_at) as created_at
+    from marts.gate_events
+    where type = 'planned'
     group by gate_id
 ),
 
@@ -167,7 +186,9 @@ documents as (
     select
         gate_id,
         count(*) as required_count,
-        sum(case when is_ready then 1 else 0 end) as ready_count
+        sum(case when is_ready then 1 else 0 end) as ready_count,
+        max(late_days) as late_days,
+        coalesce(bool_or(is_missing), false) as is_one_missing
     from marts.gate_documents
     where is_required and gate_id is not null
     group by gate_id
@@ -207,7 +228,8 @@ valued as (
         labels.playbook,
         labels.manager,
         labels.currency as contract_currency,
-        labels.rate as contract_rate
+        labels.rate as contract_rate,
+        labels.signed_at
     from staging.milestones as milestones
     left join marts.project_labels as labels on milestones.project_id = labels.project_id
     where milestones.reject_reason is null
@@ -230,18 +252,20 @@ stated as (
         spans.started_at,
         spans.start_rule,
         spans.last_submitted_at,
+        spans.first_submitted_at,
         spans.first_decided_at,
         spans.first_approved_at,
         spans.approved_at,
         spans.last_reopened_at,
         spans.is_auto_approved,
         spans.previous_approved_at,
+        coalesce(spans.has_gate_before, false) as has_gate_before,
         case
             when spans.approved_at is not null then 'approved'
             when spans.waived_at is not null then 'waived'
             when spans.cancelled_at is not null then 'cancelled'
             when latest.submitted_at is not null and latest.decided_at is null then 'awaiting_decision'
-            when attempts.attempt_count > 1 and latest.submitted_at is null then 'changes_requested'
+            when attempts.last_attempt > 1 and latest.submitted_at is null then 'changes_requested'
             when spans.started_at is not null then 'in_progress'
             else 'not_started'
         end as status,
@@ -265,6 +289,8 @@ stated as (
         full_at.fully_invoiced_at,
         coalesce(documents.required_count, 0) as required_count,
         coalesce(documents.ready_count, 0) as ready_count,
+        case when not documents.is_one_missing then documents.late_days end as late_document_days,
+        case when documents.is_one_missing then documents.late_days end as missing_document_days,
         local_day(spans.approved_at, valued.timezone) as approved_on,
         local_day($as_of, valued.timezone) as as_of_on,
         case
@@ -272,14 +298,19 @@ stated as (
             when stray_reopenings.reopened_at is not null then 'reopened while nothing was decided'
             when spans.approved_at < spans.started_at then 'approved before it started'
             when spans.first_submitted_at < spans.started_at then 'submitted before it started'
+            when spans.first_decided_at < spans.started_at then 'decided before it started'
         end as chronology_note,
-        coalesce(spans.approved_at < spans.previous_approved_at, false) as is_out_of_order
+        spans.approved_at is not null
+        and spans.has_gate_before
+        and coalesce(spans.approved_at < spans.previous_approved_at, true) as is_out_of_order,
+        coalesce(valued.signed_at, least(created.created_at, plans.first_planned_at)) as lead_from_at
     from valued
     left join marts.gate_spans as spans on valued.milestone_id = spans.gate_id
     left join attempts on valued.milestone_id = attempts.gate_id
     left join latest on valued.milestone_id = latest.gate_id
     left join idle on valued.milestone_id = idle.gate_id
     left join plans on valued.milestone_id = plans.gate_id
+    left join created on valued.milestone_id = created.gate_id
     left join billing on valued.milestone_id = billing.gate_id
     left join full_at on valued.milestone_id = full_at.gate_id
     left join documents on valued.milestone_id = documents.gate_id
@@ -319,11 +350,22 @@ select
     measured.started_at,
     measured.start_rule,
     measured.last_submitted_at as submitted_at,
+    measured.first_submitted_at,
     measured.first_approved_at,
     measured.approved_at,
     case when measured.status = 'approved' then days_between(measured.started_at, measured.approved_at) end
         as cycle_days,
     case when measured.is_open then days_between(measured.started_at, $as_of) end as age_days,
+    measured.lead_from_at,
+    case
+        when measured.lead_from_at is null then null
+        when measured.signed_at is not null then 'contract signature'
+        else 'gate creation'
+    end as lead_rule,
+    case when measured.status = 'approved' then days_between(measured.lead_from_at, measured.approved_at) end
+        as lead_days,
+    case when measured.is_open then days_between(measured.lead_from_at, $as_of) end as lead_age_days,
+    playbook_gates.typical_days as service_days,
     case
         when measured.status = 'awaiting_decision' then days_between(measured.waiting_since, $as_of)
     end as waiting_days,
@@ -340,10 +382,13 @@ select
         as is_first_pass,
     coalesce(measured.last_reopened_at > measured.first_approved_at, false) as is_reopened,
     measured.is_auto_approved,
+    measured.previous_approved_at,
+    measured.has_gate_before,
     case
         when measured.status = 'approved' and measured.approved_at >= measured.previous_approved_at
             then days_between(measured.previous_approved_at, measured.approved_at)
     end as phase_days,
+    case when measured.is_open then days_between(measured.previous_approved_at, $as_of) end as phase_age_days,
     measured.baseline_on,
     measured.due_on,
     cast(measured.plan_change_count as integer) as plan_change_count,
@@ -371,6 +416,8 @@ select
     case when measured.locks_scope then measured.first_approved_at end as scope_locked_at,
     cast(measured.required_count as integer) as required_document_count,
     cast(measured.ready_count as integer) as ready_document_count,
+    measured.late_document_days,
+    measured.missing_document_days,
     measured.history_quality,
     measured.chronology_note is not null as has_chronology_violation,
     measured.chronology_note,
@@ -380,3 +427,5 @@ select
     measured.source_url
 from measured
 left join marts.gate_labels as named on measured.milestone_id = named.gate_id
+left join reference.playbook_gates as playbook_gates
+    on measured.playbook = playbook_gates.playbook and named.gate = playbook_gates.gate

@@ -19,7 +19,9 @@ columns:
   accepted_at: When the next team took it on.
   started_at: When the next team's work began.
   notify_days: Elapsed days from approval to notice.
-  accept_days: Elapsed days from approval to acceptance.
+  notify_age_days: Elapsed days since approval while the next team has not been told.
+  accept_days: Elapsed days from notice to acceptance.
+  accept_age_days: Elapsed days since notice while the next team has not taken it on.
   latency_days: Elapsed days from approval to the next team's start; negative where it began before.
   is_open: True while approved and not started.
   age_days: Elapsed days since approval while open.
@@ -47,7 +49,9 @@ select
     handoffs.accepted_at,
     handoffs.started_at,
     days_between(spans.first_approved_at, handoffs.notified_at) as notify_days,
-    days_between(spans.first_approved_at, handoffs.accepted_at) as accept_days,
+    case when handoffs.notified_at is null then days_between(spans.first_approved_at, $as_of) end as notify_age_days,
+    days_between(handoffs.notified_at, handoffs.accepted_at) as accept_days,
+    case when handoffs.accepted_at is null then days_between(handoffs.notified_at, $as_of) end as accept_age_days,
     days_between(spans.first_approved_at, handoffs.started_at) as latency_days,
     spans.first_approved_at is not null and handoffs.started_at is null as is_open,
     case when handoffs.started_at is null then days_between(spans.first_approved_at, $as_of) end as age_days,

@@ -21,6 +21,9 @@ columns:
   gate_count: Gates of the project.
   required_gate_count: Gates neither waived nor cancelled.
   approved_gate_count: Gates finally approved.
+  completed_at: Final approval of the last required gate; null while one is open, and where there is none.
+  lead_days: Project lead time - elapsed days from signature to there.
+  lead_age_days: Elapsed days since signature while a required gate is open.
   change_order_count: Change orders, drafts and voided ones left out.
   approved_change_amount: Net of approved change orders, in the reporting currency.
   churned_change_amount: Approved change orders with deductions counted as positive.
@@ -41,6 +44,7 @@ with gates as (
         count(*) as gate_count,
         sum(case when status not in ('waived', 'cancelled') then 1 else 0 end) as required_gate_count,
         sum(case when status = 'approved' then 1 else 0 end) as approved_gate_count,
+        max(approved_at) as last_approved_at,
         min(scope_locked_at) as scope_locked_at
     from marts.gates
     group by project_id
@@ -86,12 +90,14 @@ select
     labels.playbook,
     labels.manager,
     labels.timezone,
-    case
-        when
-            projects.status = 'completed' and projects.closed_at is null and projects.recorded_at > $as_of
-            then 'active'
-        else coalesce(projects.status, case when labels.kickoff_at is null then 'planned' else 'active' end)
-    end as status,
+    -- a status has no date but that of its record, save completion, which the closing date tells
+    coalesce(
+        case
+            when projects.status = 'completed' and projects.closed_at is not null then 'completed'
+            when projects.recorded_at is null or projects.recorded_at <= $as_of then projects.status
+        end,
+        case when labels.kickoff_at is null then 'planned' else 'active' end
+    ) as status,
     labels.signed_at,
     labels.kickoff_at,
     projects.closed_at,
@@ -102,6 +108,14 @@ select
     cast(coalesce(gates.gate_count, 0) as integer) as gate_count,
     cast(coalesce(gates.required_gate_count, 0) as integer) as required_gate_count,
     cast(coalesce(gates.approved_gate_count, 0) as integer) as approved_gate_count,
+    case when gates.approved_gate_count = gates.required_gate_count then gates.last_approved_at end as completed_at,
+    case
+        when gates.approved_gate_count = gates.required_gate_count
+            then days_between(labels.signed_at, gates.last_approved_at)
+    end as lead_days,
+    case
+        when gates.approved_gate_count < gates.required_gate_count then days_between(labels.signed_at, $as_of)
+    end as lead_age_days,
     cast(coalesce(orders.change_order_count, 0) as integer) as change_order_count,
     cast(coalesce(orders.approved_amount, 0) as decimal(18, 2)) as approved_change_amount,
     cast(coalesce(orders.churned_amount, 0) as decimal(18, 2)) as churned_change_amount,

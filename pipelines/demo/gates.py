@@ -428,7 +428,7 @@ def _write_hand_off(scene: Scene, gate: Gate) -> None:
             milestone=gate.key,
             approved_at=approved,
             notify_seconds=None if notified is None else notified - approved,
-            accept_seconds=None if accepted is None else accepted - approved,
+            accept_seconds=None if notified is None or accepted is None else accepted - notified,
             latency_seconds=None if started is None else started - approved,
         )
     )

@@ -258,7 +258,7 @@ def test_a_document_is_ready_when_there_and_valid_at_the_first_submission(world:
     )
     rows = con.execute("select source_key, is_ready, late_days from marts.gate_documents order by 1").fetchall()
     assert rows == [
-        ("expired", False, 0.0),
+        ("expired", False, 10.0),
         ("extra", False, 10.0),
         ("late", False, 3.0),
         ("missing", False, 10.0),
