@@ -21,11 +21,15 @@ columns:
   total_amount_local: Total with tax, in the invoice's currency; negative for a credit note.
   total_amount: Total in the reporting currency, at the rate of the day of issue.
   tax_amount: Tax within the total, in the reporting currency.
-  retained_amount: Retainage held back from the total, in the reporting currency.
+  retained_amount_local: Retainage held back from the total, in the invoice's currency.
+  retained_amount: Retainage held back, in the reporting currency - the total less what of it is payable, each rounded.
   paid_amount_local: Paid so far, in the invoice's currency.
   paid_amount: Paid so far, in the reporting currency at the invoice's rate.
-  open_amount_local: Still payable - total less retainage and payments; zero unless billed.
-  open_amount: Still payable, in the reporting currency at the invoice's rate.
+  open_amount_local: Still payable - total less retainage and payments; negative where money is not set off.
+  open_amount: Still payable, in the reporting currency at the invoice's rate; a settled invoice shows exactly zero.
+  left_at: When it stopped being owed without being paid - voided or written off.
+  cash_days: Elapsed days from issue to payment, weighted by amount, of what has been paid.
+  waiting_days: The same while something is open, with the open part counted up to the as-of instant.
   days_past_due: Days the open balance is past due on the as-of date; negative while not due.
   aging_bucket: Bucket of the open balance - not due, 1–30, 31–60, 61–90, over 90, or unapplied for credits.
   is_disputed: True while the client disputes it.
@@ -35,25 +39,21 @@ columns:
 fail:
   - client is not null
   - total_amount is not null
-  - is_billed or open_amount = 0
+  - status <> 'draft' or open_amount = 0
 warn:
   - kind = 'credit_note' or open_amount_local >= 0
 */
 with paid as (
     select
         payments.invoice_id,
-        -- money that arrived in another currency is taken at the rates of both days
-        sum(case
-            when payments.currency = invoices.currency then payments.amount
-            else cast(
-                round(cast(payments.amount * payments.rate as double) / cast(invoices.rate as double), 2)
-                as decimal(18, 2)
-            )
-        end) as amount
-    from staging.payments as payments
+        sum(payments.applied_amount_local) as amount,
+        sum(
+            micros_between(coalesce(invoices.sent_at, invoices.issued_at), payments.received_at)
+            * payments.applied_amount_local
+        ) as weighted_micros
+    from marts.payments as payments
     left join staging.invoices as invoices
         on payments.invoice_id = invoices.invoice_id and invoices.reject_reason is null
-    where payments.reject_reason is null and coalesce(payments.status, 'received') = 'received'
     group by payments.invoice_id
 ),
 
@@ -62,6 +62,8 @@ stated as (
         invoices.*,
         coalesce(invoices.sent_at, invoices.issued_at) as billed_at,
         coalesce(paid.amount, 0) as paid_local,
+        invoices.total - coalesce(invoices.retained, 0) as payable_local,
+        paid.weighted_micros,
         case
             when invoices.status = 'draft' or coalesce(invoices.sent_at, invoices.issued_at) is null then 'draft'
             -- a void counts from its own date, or where the tool keeps none, from the record's
@@ -82,10 +84,21 @@ balanced as (
         stated.*,
         stated.status_then not in ('draft', 'void') as is_billed,
         case
-            when stated.status_then in ('open', 'paid')
-                then stated.total - coalesce(stated.retained, 0) - stated.paid_local
-            else 0
+            when stated.status_then in ('void', 'uncollectible')
+                then greatest(stated.billed_at, coalesce(stated.voided_at, stated.recorded_at))
+        end as left_at,
+        stated.payable_local - stated.paid_local as due_local,
+        case
+            when stated.status_then = 'draft' then 0
+            -- money received for a voided invoice stands against nothing, and is owed back
+            when stated.status_then = 'void' then -stated.paid_local
+            when stated.status_then = 'uncollectible' then least(stated.payable_local - stated.paid_local, 0)
+            else stated.payable_local - stated.paid_local
         end as open_local,
+        cast(round(stated.total * stated.rate, 2) as decimal(18, 2)) as total_amount,
+        cast(round(stated.payable_local * stated.rate, 2) as decimal(18, 2)) as payable_amount,
+        cast(round(stated.paid_local * stated.rate, 2) as decimal(18, 2)) as paid_amount,
+        micros_between(stated.billed_at, $as_of) as open_micros,
         dates_between(stated.due_on, local_day($as_of, stated.timezone)) as past_due
     from stated
 )
@@ -108,13 +121,30 @@ select
     balanced.voided_at,
     balanced.currency,
     balanced.total as total_amount_local,
-    cast(round(balanced.total * balanced.rate, 2) as decimal(18, 2)) as total_amount,
+    balanced.total_amount,
     cast(round(coalesce(balanced.tax, 0) * balanced.rate, 2) as decimal(18, 2)) as tax_amount,
-    cast(round(coalesce(balanced.retained, 0) * balanced.rate, 2) as decimal(18, 2)) as retained_amount,
+    cast(coalesce(balanced.retained, 0) as decimal(18, 2)) as retained_amount_local,
+    cast(balanced.total_amount - balanced.payable_amount as decimal(18, 2)) as retained_amount,
     cast(balanced.paid_local as decimal(18, 2)) as paid_amount_local,
-    cast(round(balanced.paid_local * balanced.rate, 2) as decimal(18, 2)) as paid_amount,
+    balanced.paid_amount,
     cast(balanced.open_local as decimal(18, 2)) as open_amount_local,
-    cast(round(balanced.open_local * balanced.rate, 2) as decimal(18, 2)) as open_amount,
+    cast(case
+        when balanced.status_then = 'draft' then 0
+        when balanced.status_then = 'void' then -balanced.paid_amount
+        when balanced.status_then = 'uncollectible' then least(balanced.payable_amount - balanced.paid_amount, 0)
+        else balanced.payable_amount - balanced.paid_amount
+    end as decimal(18, 2)) as open_amount,
+    balanced.left_at,
+    micros_to_days(round(cast(balanced.weighted_micros as double) / nullif(cast(balanced.paid_local as double), 0)))
+        as cash_days,
+    case
+        when balanced.status_then = 'open' and balanced.due_local > 0
+            then
+                micros_to_days(round(
+                    cast(coalesce(balanced.weighted_micros, 0) + balanced.open_micros * balanced.due_local as double)
+                    / cast(balanced.payable_local as double)
+                ))
+    end as waiting_days,
     case when balanced.open_local <> 0 then balanced.past_due end as days_past_due,
     case
         when balanced.open_local = 0 then null

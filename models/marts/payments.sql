@@ -17,6 +17,7 @@ columns:
   currency: Currency of the payment, ISO 4217.
   amount_local: Amount in that currency; negative for a refund.
   amount: Amount in the reporting currency, at the rate of the day it arrived.
+  applied_amount_local: Amount it takes off its invoice, in the invoice's currency; zero unless received.
   cash_days: Elapsed days from issue to receipt.
   late_days: Days from the due date to receipt; negative where early.
   source: The source the record came from.
@@ -29,23 +30,39 @@ warn:
 select
     payments.payment_id,
     payments.invoice_id,
-    invoices.project_id,
+    labels.project_id,
     invoices.client_id,
-    invoices.firm,
-    invoices.client,
-    invoices.project,
-    invoices.playbook,
-    invoices.manager,
+    clients.firm,
+    clients.client,
+    labels.project,
+    labels.playbook,
+    labels.manager,
     invoices.number,
     coalesce(payments.status, 'received') as status,
     payments.received_at,
     payments.currency,
     payments.amount as amount_local,
     cast(round(payments.amount * payments.rate, 2) as decimal(18, 2)) as amount,
-    days_between(invoices.issued_at, payments.received_at) as cash_days,
-    cast(dates_between(invoices.due_on, local_day(payments.received_at, payments.timezone)) as double) as late_days,
+    case
+        when coalesce(payments.status, 'received') <> 'received' then cast(0 as decimal(18, 2))
+        when payments.currency = invoices.currency then payments.amount
+        -- money that arrived in another currency is taken at the rates of both days
+        else
+            cast(
+                round(cast(payments.amount * payments.rate as double) / cast(invoices.rate as double), 2)
+                as decimal(18, 2)
+            )
+    end as applied_amount_local,
+    days_between(coalesce(invoices.sent_at, invoices.issued_at), payments.received_at) as cash_days,
+    case
+        when coalesce(invoices.sent_at, invoices.issued_at) is not null
+            then cast(dates_between(invoices.due_on, local_day(payments.received_at, payments.timezone)) as double)
+    end as late_days,
     payments.source,
     payments.source_key
 from staging.payments as payments
-left join marts.invoices as invoices on payments.invoice_id = invoices.invoice_id
+left join staging.invoices as invoices
+    on payments.invoice_id = invoices.invoice_id and invoices.reject_reason is null
+left join marts.clients as clients on invoices.client_id = clients.client_id
+left join marts.project_labels as labels on invoices.project_id = labels.project_id
 where payments.reject_reason is null
