@@ -5,7 +5,7 @@ columns:
   invoice_line_id: The line, as source:key.
   invoice_id: Its invoice, as source:key.
   gate_id: The gate it bills, as source:key.
-  change_order_id: The change order it bills, as source:key.
+  change_order_id: The change order it bills, as source:key; a line that names both bills the change order.
   project_id: The project, as source:key.
   client_id: The project's client, as source:key.
   firm: The firm that runs the project.
@@ -54,8 +54,13 @@ with lines as (
         coalesce(invoices.sent_at, invoices.issued_at) is not null
         and invoices.status <> 'draft'
         -- a void counts from its own date, or where the tool keeps none, from the record's
-        and not (invoices.status = 'void' and (invoices.voided_at is not null or invoices.recorded_at <= $as_of))
-            as is_billed
+        and not (
+            invoices.status = 'void'
+            and (
+                invoices.voided_at is not null
+                or (coalesce(invoices.recorded_at <= $as_of, true) and invoices.changes_at is null)
+            )
+        ) as is_billed
     from staging.invoice_lines as lines
     left join staging.invoices as invoices
         on lines.invoice_id = invoices.invoice_id and invoices.reject_reason is null
@@ -66,7 +71,7 @@ select
     lines.invoice_line_id,
     lines.invoice_id,
     milestones.milestone_id as gate_id,
-    lines.change_order_id,
+    orders.change_order_id,
     labels.project_id,
     coalesce(labels.client_id, clients.current_client_id) as client_id,
     coalesce(labels.firm, clients.firm) as firm,
@@ -108,6 +113,8 @@ select
 from lines
 left join staging.milestones as milestones
     on lines.milestone_id = milestones.milestone_id and milestones.reject_reason is null
+left join staging.change_orders as orders
+    on lines.change_order_id = orders.change_order_id and orders.reject_reason is null
 left join marts.gate_spans as spans on milestones.milestone_id = spans.gate_id
 left join marts.project_labels as labels on coalesce(milestones.project_id, lines.project_id) = labels.project_id
 left join marts.clients as clients on lines.client_id = clients.client_id

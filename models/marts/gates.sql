@@ -166,7 +166,7 @@ billing as (
         end) as weighted_micros,
         sum(case when billing_lag_days is not null then contract_amount_local end) as lag_weight
     from marts.gate_billing
-    where is_counted and gate_id is not null
+    where is_counted and gate_id is not null and change_order_id is null
     group by gate_id
 ),
 
@@ -179,7 +179,7 @@ running as (
             rows between unbounded preceding and current row
         ) as invoiced_local
     from marts.gate_billing
-    where is_counted and gate_id is not null
+    where is_counted and gate_id is not null and change_order_id is null
 ),
 
 documents as (

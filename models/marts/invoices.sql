@@ -67,9 +67,14 @@ stated as (
         case
             when invoices.status = 'draft' or coalesce(invoices.sent_at, invoices.issued_at) is null then 'draft'
             -- a void counts from its own date, or where the tool keeps none, from the record's
-            when invoices.status = 'void' and (invoices.voided_at is not null or invoices.recorded_at <= $as_of)
-                then 'void'
-            when invoices.status = 'uncollectible' and invoices.recorded_at <= $as_of then 'uncollectible'
+            when
+                invoices.status = 'void'
+                and (
+                    invoices.voided_at is not null
+                    or (coalesce(invoices.recorded_at <= $as_of, true) and invoices.changes_at is null)
+                ) then 'void'
+            when invoices.status = 'uncollectible' and coalesce(invoices.recorded_at <= $as_of, true)
+                then 'uncollectible'
             when coalesce(paid.amount, 0) >= invoices.total - coalesce(invoices.retained, 0) and invoices.total > 0
                 then 'paid'
             else 'open'

@@ -1,5 +1,5 @@
 /*
-row: One row per movement of receivables - what an invoice, a payment, a void or a write-off adds to or takes off an account.
+row: One row per movement of receivables - what an invoice, payment, void or write-off adds to or takes off an account.
 key: [entry_id]
 columns:
   entry_id: The movement's event, record, kind and account.
@@ -14,14 +14,14 @@ columns:
   number: The invoice's number.
   invoice_kind: What sort of bill it is - invoice, progress, deposit, retention_release or credit_note.
   kind: The movement - invoiced, credited, paid, written_off, voided, retained, released or revalued.
-  account: Where it stands - payable, unapplied (money and credits not set off) or retained (held back, not payable yet).
+  account: Where it stands - payable, unapplied (money and credits not set off) or retained (held back).
   occurred_at: When it happened; a payment counts from the issue of its invoice at the earliest.
   occurred_on: The same as a date in the project's time zone, else the client's.
   due_on: Date the payable part is due.
   is_sale: True for what was billed, credited or voided; a release of retainage was sold when it was first billed.
   currency: Currency of the invoice, ISO 4217.
   amount_local: What it adds, in that currency; negative where it takes off.
-  amount: What it adds, in the reporting currency at the invoice's rate, so that all of an invoice's add up to its open amount.
+  amount: What it adds, in the reporting currency at the invoice's rate; an invoice's add up to its open amount.
 fail:
   - occurred_at is not null and amount is not null
   - kind <> 'revalued' or amount_local = 0
@@ -78,7 +78,7 @@ movements as (
     select
         invoice_id,
         'void',
-        invoice_id,
+        invoice_id as record_id,
         left_at,
         3,
         -payable_local,
@@ -90,7 +90,7 @@ movements as (
     select
         invoice_id,
         'write-off',
-        invoice_id,
+        invoice_id as record_id,
         left_at,
         3,
         cast(0 as decimal(18, 2)),
@@ -304,7 +304,7 @@ entries as (
     select
         invoice_id,
         event,
-        invoice_id,
+        invoice_id as record_id,
         occurred_at,
         'retained',
         'payable',
@@ -316,7 +316,7 @@ entries as (
     select
         invoice_id,
         event,
-        invoice_id,
+        invoice_id as record_id,
         occurred_at,
         'retained',
         'retained',
@@ -328,7 +328,7 @@ entries as (
     select
         invoice_id,
         event,
-        invoice_id,
+        invoice_id as record_id,
         occurred_at,
         'released',
         'payable',
@@ -340,7 +340,7 @@ entries as (
     select
         invoice_id,
         event,
-        invoice_id,
+        invoice_id as record_id,
         occurred_at,
         'released',
         'retained',
@@ -352,7 +352,7 @@ entries as (
     select
         invoice_id,
         event,
-        invoice_id,
+        invoice_id as record_id,
         occurred_at,
         'revalued',
         'retained',
@@ -364,7 +364,7 @@ entries as (
     select
         invoice_id,
         event,
-        invoice_id,
+        invoice_id as record_id,
         occurred_at,
         'voided',
         'retained',

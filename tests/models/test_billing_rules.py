@@ -1,0 +1,336 @@
+"""From approval to cash: the ledger of receivables, aging, lags and what slips, one test per rule over a few rows."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import duckdb
+import pytest
+from small_bills import APPROVED, invoice, line, payment
+from small_worlds import PROJECT, World, events, one
+
+from models import build, catalog
+
+
+def moved(con: duckdb.DuckDBPyConnection, column: str = "amount") -> dict[str, str]:
+    """What each kind of movement added to receivables."""
+    sql = f"select kind, sum({column})::varchar from marts.receivable_entries group by kind having sum({column}) <> 0"
+    return dict(con.execute(sql).fetchall())
+
+
+def standing(con: duckdb.DuckDBPyConnection, day: str = "2999-01-01") -> dict[str, str]:
+    """What stood on each account at the end of a day."""
+    sql = "select account, sum(amount)::varchar from marts.receivable_entries where occurred_on <= cast(? as date)"
+    return dict(con.execute(f"{sql} group by account having sum(amount) <> 0", [day]).fetchall())
+
+
+def broken(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """Blocking checks that do not hold."""
+    found = [finding for model in catalog.marts().values() for finding in build.check(con, model)]
+    return [f"{f.table}: {f.check}" for f in found if f.severity == "fail" and not f.passed]
+
+
+def busy(currency: str = "USD") -> dict[str, list[dict[str, Any]]]:
+    """A year of everything that moves receivables: parts, credits, a void, a write-off, retainage and its release."""
+    paid = {"currency": currency}
+    bills = [
+        invoice("i1", kind="progress", total="1000.01", retained="100.00", currency=currency),
+        invoice("i2", total="333.33", issued_at="2026-02-12T12:00:00Z", currency=currency),
+        invoice("i3", kind="credit_note", total="-66.67", issued_at="2026-03-12T12:00:00Z", currency=currency),
+        invoice("i4", total="77.77", status="void", voided_at="2026-04-02T12:00:00Z", currency=currency),
+        invoice("i5", total="50.05", status="uncollectible", recorded_at="2026-05-01T12:00:00Z", currency=currency),
+        invoice("i6", kind="retention_release", total="60.00", issued_at="2026-05-12T12:00:00Z", currency=currency),
+    ]
+    payments = [
+        payment("a", "2026-02-01T12:00:00Z", "300.00", **paid),
+        payment("b", "2026-02-20T12:00:00Z", "300.00", **paid),
+        payment("c", "2026-03-01T12:00:00Z", "300.01", **paid),
+        payment("d", "2026-03-05T12:00:00Z", "340.00", invoice="i2", **paid),
+        payment("e", "2026-05-20T12:00:00Z", "20.05", invoice="i5", **paid),
+        payment("f", "2026-05-21T12:00:00Z", "10.00", invoice="i6", **paid),
+    ]
+    return {"invoices": bills, "payments": payments}
+
+
+def days(row: dict[str, Any]) -> list[str]:
+    return [str(row[name])[:10] for name in ("issued_at", "received_at") if row.get(name)]
+
+
+# Receivables
+
+
+@pytest.mark.parametrize("currency", ["USD", "EUR"])
+def test_receivables_of_any_past_day_are_what_was_built_on_that_day(world: World, currency: str) -> None:
+    facts = busy(currency)
+    named = sorted({day for row in (*facts["invoices"], *facts["payments"]) for day in days(row)})
+    rates = [{"day": day, "currency": "EUR", "rate": f"1.1{place:02}7"} for place, day in enumerate(named)]
+    later = world("2026-06-30T12:00:00", rates=rates, **facts)
+    assert broken(later) == []
+    for day in ("2026-01-12", "2026-02-15", "2026-03-31", "2026-04-15", "2026-05-15", "2026-06-30"):
+        then = world(f"{day}T22:00:00", rates=rates, **facts)
+        balance = "select coalesce(sum(open_amount), 0), coalesce(sum(open_amount_local), 0) from marts.invoices"
+        held = "select coalesce(sum(held_amount), 0), coalesce(sum(held_amount_local), 0) from marts.retained_balances"
+        told = (
+            "select sum(amount), sum(amount_local) from marts.receivable_entries where occurred_on <= cast(? as date)"
+        )
+        (payable,), (retained,) = then.execute(balance).fetchall(), then.execute(held).fetchall()
+        ((amount, local),) = later.execute(told, [day]).fetchall()
+        assert (amount, local) == (payable[0] + retained[0], payable[1] + retained[1]), day
+
+
+def test_opening_and_movements_make_closing_receivables(world: World) -> None:
+    con = world(**busy())
+    assert moved(con) == {
+        "invoiced": "1461.16",
+        "credited": "-66.67",
+        "paid": "-1270.06",
+        "voided": "-77.77",
+        "written_off": "-30.00",
+    }
+    assert standing(con) == {"payable": "50.00", "unapplied": "-73.34", "retained": "40.00"}
+
+
+def test_a_voided_invoice_counts_until_the_day_it_was_voided(world: World) -> None:
+    con = world(invoices=[invoice(status="void", voided_at="2026-04-02T12:00:00Z")])
+    assert standing(con, "2026-04-01") == {"payable": "400.00"}
+    assert standing(con, "2026-04-02") == {}
+
+
+def test_money_received_for_a_voided_invoice_is_unapplied(world: World) -> None:
+    voided = invoice(status="void", voided_at="2026-04-02T12:00:00Z")
+    con = world(invoices=[voided], payments=[payment("a", "2026-02-01T12:00:00Z", "150.00")])
+    assert (str(one(con, "invoices")["open_amount"]), one(con, "invoices")["aging_bucket"]) == ("-150.00", "unapplied")
+    assert (standing(con), broken(con)) == ({"unapplied": "-150.00"}, [])
+
+
+def test_what_comes_in_after_a_write_off_makes_it_smaller(world: World) -> None:
+    lost = invoice(status="uncollectible", recorded_at="2026-04-02T12:00:00Z")
+    paid = [payment("a", "2026-02-01T12:00:00Z", "150.00"), payment("b", "2026-05-01T12:00:00Z", "50.00")]
+    con = world(invoices=[lost], payments=paid)
+    assert standing(con, "2026-04-01") == {"payable": "250.00"}
+    assert (standing(con, "2026-04-02"), standing(con)) == ({}, {})
+    assert moved(con) == {"invoiced": "400.00", "paid": "-200.00", "written_off": "-200.00"}
+
+
+def test_a_payment_before_its_invoice_counts_from_the_issue(world: World) -> None:
+    con = world(invoices=[invoice()], payments=[payment("a", "2026-01-05T12:00:00Z", "150.00")])
+    assert standing(con, "2026-01-11") == {}
+    assert standing(con, "2026-01-12") == {"payable": "250.00"}
+
+
+def test_a_movement_has_the_date_of_its_projects_zone(world: World) -> None:
+    late = invoice(issued_at="2026-02-01T03:00:00Z")  # the evening of 31 January in New York
+    assert one(world(invoices=[late]), "receivable_entries")["occurred_on"] == date(2026, 1, 31)
+
+
+def test_an_invoice_in_another_currency_settles_to_exactly_nothing(world: World) -> None:
+    rates = [{"day": "2026-01-12", "currency": "EUR", "rate": "1.11"}]
+    rates += [{"day": f"2026-02-0{n}", "currency": "EUR", "rate": f"1.2{n}"} for n in (1, 2, 3)]
+    third = [payment(f"y{n}", f"2026-02-0{n}T12:00:00Z", "33.33", currency="EUR") for n in (1, 2, 3)]
+    con = world(rates=rates, invoices=[invoice(currency="EUR", total="99.99")], payments=third)
+    rows = con.execute("select amount::varchar from marts.receivable_entries where kind = 'paid' order by occurred_at")
+    assert [amount for (amount,) in rows.fetchall()] == ["-37.00", "-36.99", "-37.00"]
+    assert (str(one(con, "invoices")["open_amount"]), one(con, "invoices")["status"]) == ("0.00", "paid")
+    assert standing(con) == {}
+
+
+def test_instalments_show_what_is_due_paid_and_open_of_each(world: World) -> None:
+    """Worked answer of METRICS section 3: 200 in 30/50/20 % instalments after 40 were paid; each is an invoice."""
+    shares = {"i1": "60.00", "i2": "100.00", "i3": "40.00"}
+    bills = [invoice(key, total=total) for key, total in shares.items()]
+    con = world(invoices=bills, payments=[payment("a", "2026-02-01T12:00:00Z", "40.00")])
+    rows = con.execute(
+        "select total_amount::double, paid_amount::double, open_amount::double from marts.invoices order by invoice_id"
+    ).fetchall()
+    assert rows == [(60, 40, 20), (100, 0, 100), (40, 0, 40)]
+
+
+# Retainage
+
+
+def test_retainage_is_held_until_a_release_makes_it_payable(world: World) -> None:
+    """Worked answer of METRICS section 3, a certificate of payment: 38 500 + 1 280 of contract, 33 800 done, 5 % held."""
+    project = {**PROJECT, "contract_amount": "38500.00"}
+    order = {"source_key": "o1", "project": "p1", "status": "approved", "decided_at": "2026-01-10T12:00:00Z"}
+    first = invoice(kind="progress", total="20263.16", retained="1013.16")
+    second = invoice("i2", kind="progress", total="13536.84", retained="676.84", issued_at="2026-03-12T12:00:00Z")
+    facts: dict[str, Any] = {
+        "projects": [project],
+        "change_orders": [{**order, "amount_approved": "1280.00"}],
+        "payments": [payment("a", "2026-02-01T12:00:00Z", "19250.00")],
+    }
+    con = world(invoices=[first, second], **facts)
+    held, told = one(con, "retained_balances"), one(con, "projects")
+    assert told["contract_amount"] + told["approved_change_amount"] == 39780
+    assert (held["held_amount"], standing(con)["payable"]) == (1690, "12860.00")
+    release = invoice(
+        "i3", kind="retention_release", total="1690.00", issued_at="2026-05-12T12:00:00Z", due_on="2026-06-11"
+    )
+    con = world(invoices=[first, second, release], **facts)
+    assert (one(con, "retained_balances")["held_amount"], standing(con)) == (0, {"payable": "14550.00"})
+    assert standing(con, "2026-05-11") == {"payable": "12860.00", "retained": "1690.00"}
+    assert moved(con) == {"invoiced": "33800.00", "paid": "-19250.00"}  # a release sells nothing anew
+    assert one(con, "invoices", "number = 'I3'")["aging_bucket"] == "1–30"
+
+
+def test_a_release_of_more_than_is_held_is_a_bill_like_any_other(world: World) -> None:
+    bills = [
+        invoice(kind="progress", retained="20.00"),
+        invoice("i2", kind="retention_release", total="50.00", issued_at="2026-05-12T12:00:00Z"),
+    ]
+    con = world(invoices=bills)
+    assert moved(con) == {"invoiced": "430.00"}
+    assert standing(con) == {"payable": "430.00"}
+    assert broken(con) == []
+
+
+def test_a_release_at_another_days_rate_leaves_nothing_held(world: World) -> None:
+    rates = [
+        {"day": "2026-01-12", "currency": "EUR", "rate": "1.10"},
+        {"day": "2026-05-12", "currency": "EUR", "rate": "1.25"},
+    ]
+    bills = [
+        invoice(kind="progress", retained="20.00", currency="EUR"),
+        invoice("i2", kind="retention_release", total="20.00", issued_at="2026-05-12T12:00:00Z", currency="EUR"),
+    ]
+    con = world(rates=rates, invoices=bills)
+    # 22.00 were held, 25.00 become payable
+    assert (moved(con), one(con, "retained_balances")["held_amount"]) == ({"invoiced": "440.00", "revalued": "3.00"}, 0)
+    assert broken(con) == []
+
+
+# From approval to invoice
+
+
+def test_a_line_that_names_a_change_order_bills_no_gate(world: World) -> None:
+    order = {"source_key": "o1", "project": "p1", "status": "approved", "decided_at": "2026-01-10T12:00:00Z"}
+    con = world(
+        milestone_events=APPROVED,
+        change_orders=[{**order, "amount_approved": "400.00"}],
+        invoices=[invoice()],
+        invoice_lines=[line("l1", change_order="o1")],
+    )
+    assert (one(con, "gates")["unbilled_amount"], one(con, "change_orders")["unbilled_amount"]) == (400, 0)
+
+
+def test_a_gate_in_parts_has_a_first_a_weighted_and_a_last_lag(world: World) -> None:
+    bills = [
+        invoice(total="100.00", issued_at="2026-01-11T12:00:00Z"),
+        invoice("i2", total="300.00", issued_at="2026-01-29T12:00:00Z"),
+    ]
+    lines = [line("l1", amount="100.00"), line("l2", invoice="i2", amount="300.00")]
+    gate = one(world(milestone_events=APPROVED, invoices=bills, invoice_lines=lines), "billable_gates")
+    assert (gate["first_invoice_days"], gate["billing_lag_days"], gate["full_invoice_days"]) == (2, 15.5, 20)
+    half = one(
+        world("2026-01-19T12:00:00", milestone_events=APPROVED, invoices=bills[:1], invoice_lines=lines[:1]),
+        "billable_gates",
+    )
+    # 100 after 2 days, and 300 waiting for 10
+    assert (half["billing_wait_days"], half["full_invoice_days"], half["unbilled_days"]) == (8, None, 10)
+
+
+def test_a_gate_billed_again_after_a_credit_is_complete_from_the_second_time(world: World) -> None:
+    bills = [
+        invoice(),
+        invoice("i2", kind="credit_note", total="-400.00", issued_at="2026-01-15T12:00:00Z"),
+        invoice("i3", issued_at="2026-01-24T12:00:00Z"),
+    ]
+    lines = [line("l1"), line("l2", invoice="i2", amount="-400.00"), line("l3", invoice="i3")]
+    gate = one(world(milestone_events=APPROVED, invoices=bills, invoice_lines=lines), "billable_gates")
+    assert (gate["full_invoice_days"], gate["unbilled_amount"]) == (15, 0)
+    # 400 lay there for 3 days, and for 9 more once the bill had been taken back
+    assert gate["tied_amount_days"] == 400 * 12
+
+
+def test_money_tied_up_is_amount_times_days_and_early_billing_earns_none_back(world: World) -> None:
+    early = invoice(total="100.00", issued_at="2026-01-05T12:00:00Z")
+    con = world(
+        "2026-01-19T12:00:00", milestone_events=APPROVED, invoices=[early], invoice_lines=[line("l1", amount="100.00")]
+    )
+    assert one(con, "billable_gates")["tied_amount_days"] == 300 * 10
+
+
+# From start to cash
+
+
+HANDED = [
+    *events(
+        "g1",
+        ("started", "2026-01-03T12:00:00Z"),
+        ("submitted", "2026-01-05T12:00:00Z"),
+        ("changes_requested", "2026-01-06T12:00:00Z"),
+        ("submitted", "2026-01-08T12:00:00Z"),
+        ("approved", "2026-01-11T12:00:00Z"),
+    )
+]
+
+
+def test_gate_to_cash_is_the_firm_the_client_the_bill_and_the_payment(world: World) -> None:
+    bills = [
+        invoice(total="100.00", issued_at="2026-01-12T12:00:00Z"),
+        invoice("i2", total="300.00", issued_at="2026-01-16T12:00:00Z"),
+    ]
+    lines = [line("l1", amount="100.00"), line("l2", invoice="i2", amount="300.00")]
+    payments = [
+        payment("a", "2026-01-22T12:00:00Z", "100.00"),
+        payment("b", "2026-01-26T12:00:00Z", "150.00", invoice="i2"),
+        payment("c", "2026-02-15T12:00:00Z", "150.00", invoice="i2"),
+    ]
+    facts = {"milestone_events": HANDED, "invoices": bills, "invoice_lines": lines}
+    con = world(payments=payments, **facts)
+    gate = one(con, "billable_gates")
+    parts = [gate[f"{name}_days"] for name in ("firm", "client_wait", "billing_lag", "payment")]
+    # the bill: 100 after 1 day and 300 after 5; the money: 100 after 10 days, 300 after 20 on the mean
+    assert parts == [4, 4, 4, 17.5]
+    assert (gate["cash_cycle_days"], gate["cash_age_days"], broken(con)) == (29.5, None, [])
+    unpaid = one(world("2026-02-02T12:00:00", payments=payments[:2], **facts), "billable_gates")
+    assert (unpaid["cash_cycle_days"], unpaid["payment_days"], unpaid["cash_age_days"]) == (None, None, 30)
+
+
+def test_a_gate_one_of_whose_invoices_was_written_off_ends_there(world: World) -> None:
+    lost = invoice(status="uncollectible", recorded_at="2026-03-04T12:00:00Z")
+    gate = one(world(milestone_events=HANDED, invoices=[lost], invoice_lines=[line("l1")]), "billable_gates")
+    assert (gate["is_written_off"], gate["cash_ended_days"], gate["cash_cycle_days"]) == (True, 60, None)
+
+
+# Behind the plan
+
+
+PLAN = [
+    {"source_key": "b1", "milestone": "g1", "due_on": "2026-01-10", "recorded_at": "2025-12-01T12:00:00Z"},
+    {"source_key": "b2", "milestone": "g1", "due_on": "2026-09-30", "recorded_at": "2026-01-15T12:00:00Z"},
+]
+CAUSES = ("late_gate", "uninvoiced", "disputed")
+
+
+def slipped(con: duckdb.DuckDBPyConnection, what: str = "amount") -> list[float]:
+    row = one(con, "billable_gates")
+    return [float(row[f"{cause}_{what}"]) for cause in CAUSES]
+
+
+def test_slipped_billing_is_held_against_the_first_plan_however_it_was_moved(world: World) -> None:
+    con = world("2026-01-20T17:00:00", milestone_plans=PLAN)
+    assert slipped(con) == [400, 0, 0]
+    assert slipped(con, "amount_days") == [4000, 0, 0]
+
+
+def test_slipped_billing_is_not_late_on_its_own_day(world: World) -> None:
+    assert slipped(world("2026-01-10T17:00:00", milestone_plans=PLAN)) == [0, 0, 0]
+
+
+def test_slipped_billing_is_split_by_the_gate_the_bill_and_the_dispute(world: World) -> None:
+    approved = events("g1", ("started", "2026-01-03T12:00:00Z"), ("approved", "2026-01-13T12:00:00Z"))
+    bills = [
+        invoice(total="100.00", issued_at="2026-01-15T12:00:00Z"),
+        invoice(
+            "i2", total="250.00", issued_at="2026-01-18T12:00:00Z", disputed="true", recorded_at="2026-01-18T12:00:00Z"
+        ),
+    ]
+    lines = [line("l1", amount="100.00"), line("l2", invoice="i2", amount="250.00")]
+    con = world(
+        "2026-01-30T17:00:00", milestone_plans=PLAN, milestone_events=approved, invoices=bills, invoice_lines=lines
+    )
+    assert slipped(con) == [0, 50, 250]
+    # 400 were 3 days behind when approved; then 100 for 2 days, 250 for 5, 50 for 17; 250 have been disputed for 12
+    assert slipped(con, "amount_days") == [400 * 3, 100 * 2 + 250 * 5 + 50 * 17, 250 * 12]
