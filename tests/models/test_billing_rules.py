@@ -7,10 +7,12 @@ from typing import Any
 
 import duckdb
 import pytest
+from hand_made_marts import hand_made
 from small_bills import APPROVED, invoice, line, payment
-from small_worlds import PROJECT, World, events, one
+from small_worlds import GATE, PROJECT, World, events, one
 
 from models import build, catalog
+from models.measure import Question, answer, explain
 
 
 def moved(con: duckdb.DuckDBPyConnection, column: str = "amount") -> dict[str, str]:
@@ -51,6 +53,24 @@ def busy(currency: str = "USD") -> dict[str, list[dict[str, Any]]]:
         payment("f", "2026-05-21T12:00:00Z", "10.00", invoice="i6", **paid),
     ]
     return {"invoices": bills, "payments": payments}
+
+
+JUNE = {"since": date(2026, 6, 1), "until": date(2026, 6, 30)}
+
+
+def asked(con: duckdb.DuckDBPyConnection, name: str, **question: Any) -> dict[str, Any]:
+    """The single row that answers an ungrouped question."""
+    return answer(con, Question(name, **question)).row(0, named=True)
+
+
+def told(con: duckdb.DuckDBPyConnection, name: str, by: str, **question: Any) -> dict[str, float]:
+    """The value of each group."""
+    return dict(answer(con, Question(name, by=(by,), **question)).select(by, "value").rows())
+
+
+def entry(key: str, on: date, amount: Any, kind: str = "invoiced", **more: Any) -> dict[str, Any]:
+    usual = {"account": "payable", "is_sale": kind in ("invoiced", "credited", "voided"), "currency": "USD"}
+    return {"entry_id": key, "occurred_on": on, "kind": kind, "amount": amount, **usual, **more}
 
 
 def days(row: dict[str, Any]) -> list[str]:
@@ -334,3 +354,194 @@ def test_slipped_billing_is_split_by_the_gate_the_bill_and_the_dispute(world: Wo
     assert slipped(con) == [0, 50, 250]
     # 400 were 3 days behind when approved; then 100 for 2 days, 250 for 5, 50 for 17; 250 have been disputed for 12
     assert slipped(con, "amount_days") == [400 * 3, 100 * 2 + 250 * 5 + 50 * 17, 250 * 12]
+
+
+# What the measures make of it
+
+
+LATE = {"due_on": date(2026, 6, 10)}
+SOON = {"due_on": date(2026, 7, 10)}
+
+
+def test_b5_b7_and_b7d_share_sales_and_split_receivables() -> None:
+    """Worked answer of METRICS section 3: receivables 15 000, current 4000, sales 10 000 in 30 days: 45, 12, 33."""
+    con = hand_made(
+        receivable_entries=[
+            entry("before", date(2026, 5, 2), 6000, **LATE),
+            entry("sold", date(2026, 6, 2), 7000, **LATE),
+            entry("fresh", date(2026, 6, 20), 3500, **SOON),
+            entry("credit", date(2026, 6, 21), -500, "credited", account="unapplied"),
+            entry("held", date(2026, 5, 2), 500, "retained", account="retained"),
+            entry("paid", date(2026, 6, 9), -1500, "paid", **LATE),
+            entry("later", date(2026, 7, 1), 90_000, **SOON),
+        ]
+    )
+    assert [asked(con, name, **JUNE)["value"] for name in ("B5", "B7", "B7d")] == [45, 12, 33]
+
+
+def test_b6_counts_sales_back_until_they_use_receivables_up() -> None:
+    """Worked answer of METRICS section 3: 212k, sales newest first 100/80/70k, blocks of 30 days: 73.71 days."""
+    con = hand_made(
+        receivable_entries=[
+            entry("may", date(2026, 6, 15), 100_000),
+            entry("april", date(2026, 5, 15), 80_000),
+            entry("march", date(2026, 4, 15), 70_000),
+            entry("paid", date(2026, 6, 20), -38_000, "paid"),
+        ]
+    )
+    asking = {"until": date(2026, 6, 30), "settings": {"block_days": 30}}
+    assert asked(con, "B6", **asking)["value"] == pytest.approx(73.71, abs=0.005)
+
+
+def test_b9_is_what_was_collected_of_what_could_have_been() -> None:
+    """Worked answer of METRICS section 3: 6200, 10 890/3, 6340, 3590: 55.93 %."""
+    con = hand_made(
+        receivable_entries=[
+            entry("opening", date(2026, 5, 2), 6200, **LATE),
+            entry("sold", date(2026, 6, 20), 3590, **SOON),
+            entry("sold too", date(2026, 6, 2), 40, **LATE),
+            entry("paid", date(2026, 6, 9), -3490, "paid", **LATE),
+        ]
+    )
+    assert asked(con, "B9", **JUNE)["value"] == pytest.approx(55.93, abs=0.005)
+
+
+def test_b17_rolls_receivables_from_one_day_to_another(world: World) -> None:
+    con = world("2026-06-30T12:00:00", **busy())
+    spring = {"since": date(2026, 3, 1), "until": date(2026, 5, 31)}
+    steps = dict(answer(con, Question("B17", **spring)).select("step", "value").rows())
+    assert steps == {
+        "Opening": 861.16,
+        "Invoiced": 0.0,
+        "Credited": -66.67,
+        "Voided": -77.77,
+        "Paid": -670.06,
+        "Written off": -30.0,
+        "Retained and released": 0.0,
+        "Revalued": 0.0,
+        "Closing": 16.66,
+    }
+
+
+def test_b8_shows_retainage_and_credits_apart_and_adds_up_to_b17(world: World) -> None:
+    con = world("2026-06-30T12:00:00", **busy())
+    buckets = told(con, "B8", "aging_bucket")
+    assert buckets == {"over 90": 50.0, "unapplied": -73.34, "retained": 40.0}
+    closing = answer(con, Question("B17")).filter(step="Closing")["value"].item()
+    assert sum(buckets.values()) == pytest.approx(closing)
+
+
+def test_b14_is_held_per_project(world: World) -> None:
+    con = world("2026-06-30T12:00:00", **busy())
+    assert told(con, "B14", "project") == {"Rebrand": 40.0}
+
+
+def test_b1_gates_wait_on_and_deposits_bill_none(world: World) -> None:
+    gates = [{**GATE, "source_key": key, "sequence": n, "bills_pct": 10} for n, key in enumerate(("g1", "g2", "g3"))]
+    approved = [row for gate in gates for row in events(str(gate["source_key"]), *BOTH)]
+    bills = [invoice(total="60.00"), invoice("i2", kind="deposit", total="100.00")]
+    lines = [line("l1", amount="60.00"), line("l2", invoice="i2", milestone="g2", amount="100.00")]
+    con = world(milestones=gates, milestone_events=approved, invoices=bills, invoice_lines=lines)
+    counted = {name: (row["n"], row["open_n"]) for name in ("B1", "B1g", "B1f", "B1c") for row in [asked(con, name)]}
+    assert counted == {"B1": (1, 1), "B1g": (0, 2), "B1f": (1, 1), "B1c": (0, 2)}
+
+
+BOTH = (("started", "2026-01-03T12:00:00Z"), ("approved", "2026-01-09T12:00:00Z"))
+
+
+def test_b2_weights_the_payments_of_an_invoice_by_amount(world: World) -> None:
+    paid = [payment("a", "2026-01-22T12:00:00Z", "300.00"), payment("b", "2026-03-03T12:00:00Z", "100.00")]
+    failed = payment("c", "2026-01-13T12:00:00Z", "400.00", status="failed")
+    bill = one(world(invoices=[invoice()], payments=[*paid, failed]), "invoices")
+    assert (bill["status"], bill["cash_days"], bill["waiting_days"]) == ("paid", 20, None)
+    half = one(world("2026-02-11T12:00:00", invoices=[invoice()], payments=paid), "invoices")
+    # 300 after 10 days, 100 waiting for 30
+    assert (half["status"], half["cash_days"], half["waiting_days"]) == ("open", 10, 15)
+
+
+def test_b3_closes_a_gate_once_its_invoices_are_paid_and_b3p_adds_its_parts_up(world: World) -> None:
+    facts = {"milestone_events": HANDED, "invoices": [invoice()], "invoice_lines": [line("l1")]}
+    con = world("2026-01-23T12:00:00", **facts)
+    assert (asked(con, "B3")["n"], asked(con, "B3")["open_n"]) == (0, 1)
+    con = world(payments=[payment("a", "2026-01-22T12:00:00Z", "400.00")], **facts)
+    steps = dict(answer(con, Question("B3p")).select("step", "value").rows())
+    assert steps == {"Firm and authorities": 4, "Client": 4, "Billing": 1, "Payment": 10, "Start to cash": 19}
+    assert (asked(con, "B3")["n"], asked(con, "B3")["open_n"]) == (1, 0)
+
+
+def test_b10_is_told_by_owner_and_age_and_what_is_billed_too_much_offsets_nothing(world: World) -> None:
+    gates = [
+        {**GATE, "source_key": key, "sequence": n, "bills_pct": 10, "owner_team": team}
+        for n, (key, team) in enumerate((("g1", "Design"), ("g2", "Build"), ("g3", "Build")))
+    ]
+    approved = [
+        *events("g1", *BOTH),
+        *events("g2", ("started", "2026-01-03T12:00:00Z"), ("approved", "2026-02-08T12:00:00Z")),
+        *events("g3", ("started", "2026-01-03T12:00:00Z"), ("approved", "2026-02-07T12:00:00Z")),
+    ]
+    client = {"source_key": "c1", "name": "Aster", "timezone": "America/New_York", "owner": "Ute"}
+    con = world(
+        "2026-03-11T00:00:00",
+        clients=[client],
+        milestones=gates,
+        milestone_events=approved,
+        invoices=[invoice(total="900.00")],
+        invoice_lines=[line("l1", amount="900.00")],
+    )
+    assert told(con, "B10", "owner_team") == {"Build": 200}
+    assert told(con, "B10", "client_owner") == {"Ute": 200}
+    # 30 days and a half, 31 and a half
+    assert told(con, "B10", "unbilled_bucket") == {"0–30": 100, "31–60": 100}
+
+
+def test_b11_estimates_what_leaks_and_its_age_may_be_set(world: World) -> None:
+    work = [
+        {
+            "source_key": "free",
+            "project": "p1",
+            "milestone": "g1",
+            "done_at": "2026-02-01T12:00:00Z",
+            "amount": "120.00",
+        },
+        {
+            "source_key": "early",
+            "project": "p1",
+            "milestone": "g1",
+            "done_at": "2026-01-04T12:00:00Z",
+            "amount": "70.00",
+        },
+        {"source_key": "hours", "project": "p1", "milestone": "g1", "done_at": "2026-02-01T12:00:00Z", "hours": 3},
+    ]
+    con = world("2026-03-10T13:00:00", milestone_events=APPROVED, extra_work=work)
+    assert (asked(con, "B11")["value"], asked(con, "B11", settings={"older_than_days": 61})["value"]) == (520, 120)
+    assert told(con, "B11", "owed_for") == {"gate": 400, "extra work": 120}
+    assert "estimate" in explain(con, Question("B11")).measure.definition
+
+
+def test_b12_tells_early_billing_in_money_days_and_number(world: World) -> None:
+    early = invoice(issued_at="2026-01-07T12:00:00Z")
+    con = world(milestone_events=APPROVED, invoices=[early], invoice_lines=[line("l1")])
+    assert (asked(con, "B12")["value"], asked(con, "B12c")["value"], asked(con, "B12d")["n"]) == (400, 1, 1)
+    waiting = world("2026-01-08T12:00:00", milestone_events=APPROVED, invoices=[early], invoice_lines=[line("l1")])
+    assert (asked(waiting, "B12d")["n"], asked(waiting, "B12d")["open_n"]) == (0, 1)
+
+
+def test_b13_and_b13d_are_told_by_cause(world: World) -> None:
+    facts = {"milestone_plans": PLAN, "milestone_events": APPROVED}
+    con = world("2026-01-30T17:00:00", **facts)
+    assert (told(con, "B13", "cause"), asked(con, "B13d")["value"]) == ({"approved, not invoiced": 400}, 400 * 20)
+    waived = [*events("g1", ("waived", "2026-01-09T12:00:00Z"))]
+    con = world("2026-01-30T17:00:00", milestone_plans=PLAN, milestone_events=waived)
+    assert {reason for reason, *_ in explain(con, Question("B13")).left_out} == {"waived or cancelled"}
+
+
+def test_b16_is_money_times_days_times_the_askers_rate(world: World) -> None:
+    late = invoice(issued_at="2026-01-19T12:00:00Z", total="36500.00")
+    con = world(
+        projects=[{**PROJECT, "contract_amount": "91250.00"}],
+        milestone_events=APPROVED,
+        invoices=[late],
+        invoice_lines=[line("l1", amount="36500.00")],
+    )
+    assert asked(con, "B16")["value"] == pytest.approx(80)
+    assert asked(con, "B16", settings={"annual_pct": 12})["value"] == pytest.approx(120)

@@ -234,28 +234,17 @@ def test_b1_keeps_early_bills_negative_and_leaves_out_deposits_voids_and_credit_
     assert (found["value"], found["n"], found["open_n"]) == (4, 6, 2)
 
 
-def test_b2_weights_the_payments_of_an_invoice_by_amount():
-    bills = [{"invoice_id": f"i{i}", "is_billed": True, "kind": "invoice", "open_amount": 0} for i in range(6)]
-    halves = [("i0", 10.0, 300), ("i0", 50.0, 100), *((f"i{i}", 20.0, 5) for i in range(1, 6))]
-    con = hand_made(
-        invoices=[
-            *bills,
-            {"invoice_id": "unpaid", "is_billed": True, "kind": "invoice", "open_amount": 70, "issued_at": MAY},
-        ],
-        payments=[
-            {
-                "payment_id": f"p{i}",
-                "invoice_id": bill,
-                "cash_days": days,
-                "amount": amount,
-                "received_at": MAY,
-                "status": "received",
-            }
-            for i, (bill, days, amount) in enumerate(halves)
-        ],
-    )
+def test_b2_lets_unpaid_invoices_run_and_ends_those_written_off():
+    def bill(name: str, **columns: Any) -> dict[str, Any]:
+        usual = {"is_billed": True, "kind": "invoice", "open_amount": 0, "total_amount_local": 9, "issued_at": MAY}
+        return {"invoice_id": name, **usual, **columns}
+
+    paid = [bill(f"i{i}", status="paid", cash_days=20.0) for i in range(6)]
+    open_bill = bill("open", status="open", open_amount=70, waiting_days=30.0, cash_days=5.0)
+    lost = bill("lost", status="uncollectible", left_at=MAY + timedelta(days=90))
+    con = hand_made(invoices=[*paid, open_bill, lost, bill("void", status="void", is_billed=False)])
     found = one(con, "B2")
-    assert (found["value"], found["n"], found["open_n"]) == (20, 6, 1)
+    assert (found["value"], found["n"], found["open_n"], found["ended_n"]) == (20, 6, 1, 1)
     assert distribution(con, Question("B2"))["value"].to_list() == [20.0] * 6
 
 
@@ -279,23 +268,13 @@ def test_b4_lets_overdue_balances_run_on():
     assert (found["value"], found["n"], found["open_n"]) == (30, 2, 1)
 
 
-def test_failed_and_reversed_payments_pay_nothing():
+def test_failed_and_reversed_payments_are_never_late():
     def payment(name: str, status: str, days: float) -> dict[str, Any]:
-        return {
-            "payment_id": name,
-            "invoice_id": "i",
-            "status": status,
-            "amount": 100,
-            "cash_days": days,
-            "late_days": days,
-        }
+        return {"payment_id": name, "invoice_id": "i", "status": status, "amount": 100, "late_days": days}
 
-    bill = {"invoice_id": "i", "is_billed": True, "kind": "invoice", "open_amount": 0}
     con = hand_made(
-        invoices=[bill],
         payments=[payment("a", "received", 8.0), payment("b", "failed", 80.0), payment("c", "reversed", 90.0)],
     )
-    assert distribution(con, Question("B2"))["value"].to_list() == [8]
     assert one(con, "B4")["value"] == 8
 
 
@@ -304,7 +283,7 @@ def test_b8_buckets_stand_in_their_order_and_add_up_to_the_balance():
     bills = [
         {"invoice_id": b, "is_billed": True, "open_amount": Decimal(a), "aging_bucket": b} for b, a in buckets.items()
     ]
-    con = hand_made(invoices=[*bills, {"invoice_id": "draft", "is_billed": False, "open_amount": 900}])
+    con = hand_made(invoices=[*bills, {"invoice_id": "draft", "status": "draft", "open_amount": 900}])
     by_bucket = answer(con, Question("B8", by=("aging_bucket",)))
     assert by_bucket["aging_bucket"].to_list() == ["not due", "1–30", "over 90"]
     assert by_bucket["value"].sum() == pytest.approx(50.11)
@@ -462,7 +441,7 @@ def test_a_filter_that_matches_nothing_gives_one_empty_row_or_no_group():
     con = hand_made(gates=gates(6, cycle_days=3.0))
     for name in catalogue():
         total = answer(con, Question(name, where={"client": ("Nobody",)}))
-        assert total.select("value", "n").rows() == [(None, 0)]
+        assert set(total.select("value", "n").rows()) == {(None, 0)}  # steps have a row each
         assert answer(con, Question(name, by=("client",), where={"client": ("Nobody",)})).is_empty()
 
 
