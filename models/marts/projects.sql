@@ -28,10 +28,13 @@ columns:
   approved_change_amount: Net of approved change orders, in the reporting currency.
   churned_change_amount: Approved change orders with deductions counted as positive.
   pending_change_amount: Change orders asked for and not decided.
+  rejected_change_amount: Change orders refused.
+  late_change_amount: Net of approved change orders that were asked for after the scope lock.
+  locked_contract_amount: Contract at the scope lock - as signed, with the approved change orders asked for before it.
   extra_work_amount: Work done after scope lock that no approved change order covers.
   invoiced_amount: Invoiced less credited, with tax, in the reporting currency.
   paid_amount: Paid, in the reporting currency.
-  retained_amount: Retainage held back.
+  retained_amount: Retainage held back and not released.
   source: The source the record came from.
   source_key: The record's key in that source.
   source_url: Where the record can be looked at.
@@ -53,11 +56,9 @@ with gates as (
 orders as (
     select
         project_id,
-        sum(case when status not in ('draft', 'void') then 1 else 0 end) as change_order_count,
-        sum(approved_amount) as approved_amount,
-        sum(abs(approved_amount)) as churned_amount,
-        sum(case when status = 'pending' then requested_amount end) as pending_amount
+        count(*) as change_order_count
     from marts.change_orders
+    where status not in ('draft', 'void')
     group by project_id
 ),
 
@@ -67,17 +68,6 @@ work as (
         sum(amount) as amount
     from marts.extra_work
     where is_after_scope_lock and not is_covered
-    group by project_id
-),
-
-billed as (
-    select
-        project_id,
-        sum(case when is_billed then total_amount end) as invoiced_amount,
-        sum(case when is_billed then paid_amount end) as paid_amount,
-        sum(case when is_billed then retained_amount end) as retained_amount
-    from marts.invoices
-    where project_id is not null
     group by project_id
 )
 
@@ -103,7 +93,7 @@ select
     projects.closed_at,
     labels.currency,
     labels.contract_amount_local,
-    cast(round(labels.contract_amount_local * labels.rate, 2) as decimal(18, 2)) as contract_amount,
+    contracts.original_amount as contract_amount,
     gates.scope_locked_at,
     cast(coalesce(gates.gate_count, 0) as integer) as gate_count,
     cast(coalesce(gates.required_gate_count, 0) as integer) as required_gate_count,
@@ -117,13 +107,16 @@ select
         when gates.approved_gate_count < gates.required_gate_count then days_between(labels.signed_at, $as_of)
     end as lead_age_days,
     cast(coalesce(orders.change_order_count, 0) as integer) as change_order_count,
-    cast(coalesce(orders.approved_amount, 0) as decimal(18, 2)) as approved_change_amount,
-    cast(coalesce(orders.churned_amount, 0) as decimal(18, 2)) as churned_change_amount,
-    cast(coalesce(orders.pending_amount, 0) as decimal(18, 2)) as pending_change_amount,
+    cast(contracts.added_amount + contracts.deducted_amount as decimal(18, 2)) as approved_change_amount,
+    contracts.churned_amount as churned_change_amount,
+    contracts.pending_amount as pending_change_amount,
+    contracts.rejected_amount as rejected_change_amount,
+    contracts.after_lock_amount as late_change_amount,
+    contracts.locked_amount as locked_contract_amount,
     cast(coalesce(work.amount, 0) as decimal(18, 2)) as extra_work_amount,
-    cast(coalesce(billed.invoiced_amount, 0) as decimal(18, 2)) as invoiced_amount,
-    cast(coalesce(billed.paid_amount, 0) as decimal(18, 2)) as paid_amount,
-    cast(coalesce(billed.retained_amount, 0) as decimal(18, 2)) as retained_amount,
+    contracts.billed_amount as invoiced_amount,
+    contracts.paid_amount,
+    contracts.retained_amount,
     projects.source,
     projects.source_key,
     projects.source_url
@@ -133,4 +126,4 @@ left join staging.projects as projects
 left join gates on labels.project_id = gates.project_id
 left join orders on labels.project_id = orders.project_id
 left join work on labels.project_id = work.project_id
-left join billed on labels.project_id = billed.project_id
+left join marts.contracts as contracts on labels.project_id = contracts.project_id

@@ -67,7 +67,7 @@ revisions as (
     inner join marts.gates as gates on attempts.gate_id = gates.gate_id
     left join locks on gates.project_id = locks.project_id
     left join approvals on attempts.gate_id = approvals.gate_id
-    where attempts.opened_by = 'reopening'
+    where attempts.opened_by = 'reopening' and gates.first_approved_at <= attempts.began_at
     group by all
 ),
 
