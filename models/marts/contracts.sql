@@ -19,7 +19,7 @@ columns:
   churned_amount: Approved change orders with deductions counted as positive.
   after_lock_amount: Approved change orders that were asked for after the scope lock.
   locked_amount: Contract at the scope lock - as signed, with the approved change orders asked for before it.
-  invoiced_amount: Invoiced less credited, without tax, at the rates of the days of issue; a release of retainage bills nothing anew.
+  invoiced_amount: Invoiced less credited, without tax; a release of retainage bills nothing anew.
   left_to_invoice_amount: Contract now less what was invoiced, both at the rate of the day of signature.
   exchange_amount: What differing rates make of contract and invoices - contract now less invoiced less left to invoice.
   tax_amount: Tax on what was invoiced.

@@ -10,7 +10,7 @@ columns:
   playbook: Code of the project's gate template.
   manager: Project manager.
   signed_at: When the contract was signed.
-  settled_on: Day at whose end the gates were counted - kickoff, else signature; the day of the first plan recorded if later.
+  settled_on: Day by whose end they count - kickoff, else signature; that of the first plan on record if later.
   baseline_gate_count: Gates planned by then; gates of which no plan is on record are among them.
   added_gate_count: Gates first planned later.
   changed_gate_count: Gates of the baseline, still there, whose scope an approved change order touched.
