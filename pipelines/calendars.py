@@ -104,16 +104,11 @@ def known() -> dict[str, frozenset[str]]:
 
 def _regions(con: Connection, at: Moment) -> list[Region]:
     """Every region that a calendar in use has, as the models decide it; and the one of no country."""
-    pairs = {
-        "client_calendars": ("country, subdivision",),
-        "project_calendars": ("country, subdivision", "team_country, team_subdivision"),
-    }
     found = {Region("", _WHOLE_COUNTRY)}
-    for name, columns in pairs.items():
+    for name in ("client_calendars", "project_calendars"):
         sql = catalog.marts()[name].sql
-        for pair in columns:
-            rows = con.execute(f"select distinct {pair} from ({sql})", build.parameters(sql, at)).fetchall()
-            found |= {Region(country or "", subdivision or _WHOLE_COUNTRY) for country, subdivision in rows}
+        rows = con.execute(f"select distinct country, subdivision from ({sql})", build.parameters(sql, at)).fetchall()
+        found |= {Region(country or "", subdivision or _WHOLE_COUNTRY) for country, subdivision in rows}
     return sorted(found)
 
 
@@ -154,7 +149,7 @@ def _problems(con: Connection, at: Moment, region: Region) -> Iterator[Problem]:
             f"select staged.source, staged.source_key, staged.source_url from ({sql}) as placed "
             f"join staging.{entity} as staged on placed.{key} = staged.{key} and staged.reject_reason is null "
             "where placed.country = $region_country and coalesce(placed.subdivision, '') = $region_subdivision "
-            f"and staged.{field} = $value order by all limit {Fault.SHOWN + 1}",
+            f"and staged.{field} = $value group by all order by all limit {Fault.SHOWN + 1}",
             {
                 **build.parameters(sql, at),
                 "region_country": region.country,

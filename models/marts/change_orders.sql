@@ -21,7 +21,9 @@ columns:
   submitted_at: When it was put to the decider.
   decided_at: When it was decided.
   decision_days: Elapsed days from submission to decision; null while pending.
+  decision_working_days: The same in working days of the project's calendar.
   age_days: Elapsed days since submission while pending.
+  age_working_days: The same in working days of the project's calendar.
   currency: Its currency, ISO 4217.
   requested_amount_local: Amount asked for, in that currency; negative for a deduction.
   requested_amount: Amount asked for, in the reporting currency.
@@ -108,7 +110,10 @@ select
     case
         when valued.status_then not in ('draft', 'pending') then days_between(valued.submitted_at, valued.decided_at)
     end as decision_days,
+    case when valued.status_then not in ('draft', 'pending') then clocks.decision_working_days end
+        as decision_working_days,
     case when valued.status_then = 'pending' then days_between(valued.submitted_at, $as_of) end as age_days,
+    case when valued.status_then = 'pending' then clocks.age_working_days end as age_working_days,
     valued.currency,
     valued.amount_requested as requested_amount_local,
     cast(round(valued.amount_requested * valued.rate, 2) as decimal(18, 2)) as requested_amount,
@@ -132,3 +137,4 @@ from valued
 left join reference.change_reasons as reasons on normal_name(valued.reason) = reasons.written
 left join marts.gate_spans as spans on valued.milestone_id = spans.gate_id
 left join marts.project_labels as labels on valued.project_id = labels.project_id
+left join marts.change_order_clocks as clocks on valued.change_order_id = clocks.change_order_id

@@ -22,6 +22,7 @@ columns:
   is_counted: True where the line counts against the gate's amount - billed, and no release of retainage.
   is_early: True where a gate was billed before its approval.
   billing_lag_days: Elapsed days from final approval to issue, negative where early; deposits and credits left out.
+  billing_lag_working_days: The same in working days of the project's calendar.
   currency: Currency of the invoice, ISO 4217.
   amount_local: Amount without tax, in the invoice's currency; negative on a credit note.
   amount: The same in the reporting currency, at the rate of the day of issue.
@@ -94,6 +95,10 @@ select
         when lines.is_billed and lines.kind in ('invoice', 'progress') and lines.amount_local > 0
             then days_between(spans.approved_at, lines.issued_at)
     end as billing_lag_days,
+    case
+        when lines.is_billed and lines.kind in ('invoice', 'progress') and lines.amount_local > 0
+            then clocks.billing_lag_working_days
+    end as billing_lag_working_days,
     lines.currency,
     lines.amount_local,
     cast(round(lines.amount_local * lines.rate, 2) as decimal(18, 2)) as amount,
@@ -118,3 +123,4 @@ left join staging.change_orders as orders
 left join marts.gate_spans as spans on milestones.milestone_id = spans.gate_id
 left join marts.project_labels as labels on coalesce(milestones.project_id, lines.project_id) = labels.project_id
 left join marts.clients as clients on lines.client_id = clients.client_id
+left join marts.invoice_line_clocks as clocks on lines.invoice_line_id = clocks.invoice_line_id

@@ -26,16 +26,21 @@ columns:
   first_approved_at: First approval, whatever came later.
   approved_at: Final approval; null where reopened since.
   cycle_days: Gate cycle time - elapsed days from start to final approval; null unless approved.
+  cycle_working_days: The same in working days of the project's calendar.
   age_days: Elapsed days since start while open; an open gate has no cycle time.
+  age_working_days: The same in working days of the project's calendar.
   lead_from_at: When its lead time begins - the contract's signature, else the gate's creation.
   lead_rule: Which of the two - contract signature or gate creation.
   lead_days: Gate lead time - elapsed days from there to final approval; null unless approved.
   lead_age_days: Elapsed days since there while open, started or not.
   service_days: Days in which its playbook expects it to pass, from its start.
   waiting_days: Elapsed days since submission while a decision is awaited.
+  waiting_working_days: The same in working days of whoever decides.
   work_days: Elapsed days the team held it, over all decided attempts.
+  work_working_days: The same in working days of the team's calendar.
   wait_days: Elapsed days it waited for decisions.
   client_wait_days: Elapsed days it waited for the client.
+  client_wait_working_days: The same in working days of the client's calendar.
   team_wait_days: Elapsed days it waited for a decider of the firm.
   authority_wait_days: Elapsed days it waited for an authority.
   idle_days: Elapsed days between an approval and the reopening that undid it.
@@ -48,7 +53,9 @@ columns:
   previous_approved_at: Final approval of the gate before it, of parallel ones the last; null until all are approved.
   has_gate_before: True where another gate has a lower place in the project, waived and cancelled ones passed over.
   phase_days: Elapsed days from the previous gate's final approval; null where either is missing or out of order.
+  phase_working_days: The same in working days of the project's calendar.
   phase_age_days: Elapsed days since the previous gate's final approval while open.
+  phase_age_working_days: The same in working days of the project's calendar.
   baseline_on: Date planned when the contract was signed, else the first date planned.
   due_on: Date planned now.
   plan_change_count: Times the planned date was changed after the first.
@@ -62,9 +69,11 @@ columns:
   unbilled_amount_local: Approved and not invoiced, in the contract's currency; zero unless approved.
   unbilled_amount: Approved and not invoiced, in the reporting currency.
   unbilled_days: Elapsed days since approval while something of it is not invoiced.
+  unbilled_working_days: The same in working days of the project's calendar.
   first_invoiced_at: When it was first invoiced.
   fully_invoiced_at: When invoices first reached its amount.
   billing_lag_days: Amount-weighted mean of elapsed days from final approval to invoice; negative where early.
+  billing_lag_working_days: The same in working days of the project's calendar.
   locks_scope: True where its approval locks the scope before it.
   scope_locked_at: When it locked the scope - its first approval.
   required_document_count: Documents it requires.
@@ -106,6 +115,20 @@ with attempts as (
         min(case when attempt = 1 and not is_auto_decided then decision end) as first_decision
     from marts.gate_attempts
     group by gate_id
+),
+
+working as (
+    select
+        clocks.gate_id,
+        micros_to_days(sum(days_to_micros(clocks.work_working_days))) as work_working_days,
+        micros_to_days(
+            sum(case when attempts.decided_by_side = 'client' then days_to_micros(clocks.wait_working_days) end)
+        ) as client_wait_working_days,
+        max_by(clocks.wait_age_working_days, clocks.attempt) as waiting_working_days
+    from marts.attempt_clocks as clocks
+    inner join marts.gate_attempts as attempts
+        on clocks.gate_id = attempts.gate_id and clocks.attempt = attempts.attempt
+    group by clocks.gate_id
 ),
 
 latest as (
@@ -164,6 +187,7 @@ billing as (
         sum(case
             when billing_lag_days is not null then micros_between(approved_at, issued_at) * contract_amount_local
         end) as weighted_micros,
+        sum(days_to_micros(billing_lag_working_days) * contract_amount_local) as weighted_working_micros,
         sum(case when billing_lag_days is not null then contract_amount_local end) as lag_weight
     from marts.gate_billing
     where is_counted and gate_id is not null and change_order_id is null
@@ -272,13 +296,16 @@ stated as (
         coalesce(attempts.attempt_count, 0) as attempt_count,
         attempts.first_decision,
         coalesce(attempts.work_days, 0) as work_days,
+        coalesce(working.work_working_days, 0) as work_working_days,
         coalesce(attempts.wait_days, 0) as wait_days,
         coalesce(attempts.client_wait_days, 0) as client_wait_days,
+        coalesce(working.client_wait_working_days, 0) as client_wait_working_days,
         coalesce(attempts.team_wait_days, 0) as team_wait_days,
         coalesce(attempts.authority_wait_days, 0) as authority_wait_days,
         coalesce(attempts.rework_days, 0) as rework_days,
         coalesce(idle.idle_days, 0) as idle_days,
         latest.submitted_at as waiting_since,
+        working.waiting_working_days,
         plans.baseline_on,
         plans.due_on,
         coalesce(plans.plan_change_count, 0) as plan_change_count,
@@ -286,6 +313,9 @@ stated as (
         billing.first_invoiced_at,
         micros_to_days(cast(billing.weighted_micros as double) / nullif(cast(billing.lag_weight as double), 0))
             as billing_lag_days,
+        micros_to_days(
+            cast(billing.weighted_working_micros as double) / nullif(cast(billing.lag_weight as double), 0)
+        ) as billing_lag_working_days,
         full_at.fully_invoiced_at,
         coalesce(documents.required_count, 0) as required_count,
         coalesce(documents.ready_count, 0) as ready_count,
@@ -307,6 +337,7 @@ stated as (
     from valued
     left join marts.gate_spans as spans on valued.milestone_id = spans.gate_id
     left join attempts on valued.milestone_id = attempts.gate_id
+    left join working on valued.milestone_id = working.gate_id
     left join latest on valued.milestone_id = latest.gate_id
     left join idle on valued.milestone_id = idle.gate_id
     left join plans on valued.milestone_id = plans.gate_id
@@ -355,7 +386,9 @@ select
     measured.approved_at,
     case when measured.status = 'approved' then days_between(measured.started_at, measured.approved_at) end
         as cycle_days,
+    case when measured.status = 'approved' then clocks.cycle_working_days end as cycle_working_days,
     case when measured.is_open then days_between(measured.started_at, $as_of) end as age_days,
+    case when measured.is_open then clocks.age_working_days end as age_working_days,
     measured.lead_from_at,
     case
         when measured.lead_from_at is null then null
@@ -369,9 +402,12 @@ select
     case
         when measured.status = 'awaiting_decision' then days_between(measured.waiting_since, $as_of)
     end as waiting_days,
+    case when measured.status = 'awaiting_decision' then measured.waiting_working_days end as waiting_working_days,
     measured.work_days,
+    measured.work_working_days,
     measured.wait_days,
     measured.client_wait_days,
+    measured.client_wait_working_days,
     measured.team_wait_days,
     measured.authority_wait_days,
     measured.idle_days,
@@ -388,7 +424,12 @@ select
         when measured.status = 'approved' and measured.approved_at >= measured.previous_approved_at
             then days_between(measured.previous_approved_at, measured.approved_at)
     end as phase_days,
+    case
+        when measured.status = 'approved' and measured.approved_at >= measured.previous_approved_at
+            then clocks.phase_working_days
+    end as phase_working_days,
     case when measured.is_open then days_between(measured.previous_approved_at, $as_of) end as phase_age_days,
+    case when measured.is_open then clocks.phase_age_working_days end as phase_age_working_days,
     measured.baseline_on,
     measured.due_on,
     cast(measured.plan_change_count as integer) as plan_change_count,
@@ -409,9 +450,11 @@ select
     cast(measured.unbilled_local as decimal(18, 2)) as unbilled_amount_local,
     cast(round(measured.unbilled_local * measured.contract_rate, 2) as decimal(18, 2)) as unbilled_amount,
     case when measured.unbilled_local > 0 then days_between(measured.approved_at, $as_of) end as unbilled_days,
+    case when measured.unbilled_local > 0 then clocks.unbilled_working_days end as unbilled_working_days,
     measured.first_invoiced_at,
     measured.fully_invoiced_at,
     measured.billing_lag_days,
+    measured.billing_lag_working_days,
     coalesce(measured.locks_scope, false) as locks_scope,
     case when measured.locks_scope then measured.first_approved_at end as scope_locked_at,
     cast(measured.required_count as integer) as required_document_count,
@@ -427,5 +470,6 @@ select
     measured.source_url
 from measured
 left join marts.gate_labels as named on measured.milestone_id = named.gate_id
+left join marts.gate_clocks as clocks on measured.milestone_id = clocks.gate_id
 left join reference.playbook_gates as playbook_gates
     on measured.playbook = playbook_gates.playbook and named.gate = playbook_gates.gate

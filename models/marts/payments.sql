@@ -19,6 +19,7 @@ columns:
   amount: Amount in the reporting currency, at the rate of the day it arrived.
   applied_amount_local: Amount it takes off its invoice, in the invoice's currency; zero unless received.
   cash_days: Elapsed days from issue to receipt.
+  cash_working_days: The same in working days of the project's calendar, or the client's where there is no project.
   late_days: Days from the due date to receipt; negative where early.
   source: The source the record came from.
   source_key: The record's key in that source.
@@ -54,6 +55,7 @@ select
             )
     end as applied_amount_local,
     days_between(coalesce(invoices.sent_at, invoices.issued_at), payments.received_at) as cash_days,
+    clocks.cash_working_days,
     case
         when coalesce(invoices.sent_at, invoices.issued_at) is not null
             then cast(dates_between(invoices.due_on, local_day(payments.received_at, payments.timezone)) as double)
@@ -65,4 +67,5 @@ left join staging.invoices as invoices
     on payments.invoice_id = invoices.invoice_id and invoices.reject_reason is null
 left join marts.clients as clients on invoices.client_id = clients.client_id
 left join marts.project_labels as labels on invoices.project_id = labels.project_id
+left join marts.payment_clocks as clocks on payments.payment_id = clocks.payment_id
 where payments.reject_reason is null

@@ -29,20 +29,6 @@ with calendars as (
         country,
         subdivision
     from marts.project_calendars
-    union
-    select
-        client_calendar,
-        client_timezone,
-        client_country,
-        client_subdivision
-    from marts.project_calendars
-    union
-    select
-        team_calendar,
-        team_timezone,
-        team_country,
-        team_subdivision
-    from marts.project_calendars
 ),
 
 days as (

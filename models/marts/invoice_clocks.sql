@@ -1,0 +1,48 @@
+/*
+row: One row per invoice with its time in working days of the project, or of the client where no project is billed.
+key: [invoice_id]
+columns:
+  invoice_id: The invoice, as source:key.
+  open_working_days: From issue to the as-of instant.
+*/
+with instants as (
+    select
+        invoices.invoice_id,
+        coalesce(projects.calendar, clients.calendar) as calendar,
+        coalesce(projects.timezone, clients.timezone) as timezone,
+        ends.name,
+        case ends.name
+            when 'issued' then coalesce(invoices.sent_at, invoices.issued_at)
+            when 'now' then $as_of
+        end as at
+    from staging.invoices as invoices
+    left join marts.project_calendars as projects
+        on invoices.project_id = projects.project_id and projects.side = 'project'
+    inner join marts.client_calendars as clients on invoices.client_id = clients.client_id
+    cross join (values ('issued'), ('now')) as ends (name)
+    where invoices.reject_reason is null
+),
+
+positions as (
+    select
+        instants.invoice_id,
+        instants.name,
+        working_position(instants.at, days.starts_at, days.ends_at, days.is_working, days.working_before) as position
+    from instants
+    inner join marts.working_days as days
+        on instants.calendar = days.calendar and local_day(instants.at, instants.timezone) = days.day_on
+),
+
+placed as (
+    select
+        invoice_id,
+        max(case when name = 'issued' then position end) as issued_position,
+        max(case when name = 'now' then position end) as now_position
+    from positions
+    group by invoice_id
+)
+
+select
+    invoice_id,
+    micros_to_days(now_position - issued_position) as open_working_days
+from placed
