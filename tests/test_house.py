@@ -206,7 +206,6 @@ def test_every_reading_of_the_marts_is_named_with_the_dimensions_pages_filter_by
         "working_days",
         "unmapped_gates",
         "gate_clocks",
-        "attempt_clocks",
         "handoff_clocks",
         "change_order_clocks",
         "invoice_line_clocks",

@@ -102,9 +102,12 @@ with attempts as (
         gate_id,
         count(*) as attempt_count,
         micros_to_days(sum(micros_between(began_at, coalesce(submitted_at, decided_at)))) as work_days,
+        micros_to_days(sum(days_to_micros(work_working_days))) as work_working_days,
         micros_to_days(sum(micros_between(submitted_at, decided_at))) as wait_days,
         micros_to_days(sum(case when decided_by_side = 'client' then micros_between(submitted_at, decided_at) end))
             as client_wait_days,
+        micros_to_days(sum(case when decided_by_side = 'client' then days_to_micros(wait_working_days) end))
+            as client_wait_working_days,
         micros_to_days(sum(case when decided_by_side = 'team' then micros_between(submitted_at, decided_at) end))
             as team_wait_days,
         micros_to_days(sum(case when decided_by_side = 'authority' then micros_between(submitted_at, decided_at) end))
@@ -117,25 +120,12 @@ with attempts as (
     group by gate_id
 ),
 
-working as (
-    select
-        clocks.gate_id,
-        micros_to_days(sum(days_to_micros(clocks.work_working_days))) as work_working_days,
-        micros_to_days(
-            sum(case when attempts.decided_by_side = 'client' then days_to_micros(clocks.wait_working_days) end)
-        ) as client_wait_working_days,
-        max_by(clocks.wait_age_working_days, clocks.attempt) as waiting_working_days
-    from marts.attempt_clocks as clocks
-    inner join marts.gate_attempts as attempts
-        on clocks.gate_id = attempts.gate_id and clocks.attempt = attempts.attempt
-    group by clocks.gate_id
-),
-
 latest as (
     select
         attempts.gate_id,
         current_attempt.submitted_at,
-        current_attempt.decided_at
+        current_attempt.decided_at,
+        current_attempt.wait_age_working_days
     from attempts
     left join marts.gate_attempts as current_attempt
         on attempts.gate_id = current_attempt.gate_id and attempts.last_attempt = current_attempt.attempt
@@ -296,16 +286,16 @@ stated as (
         coalesce(attempts.attempt_count, 0) as attempt_count,
         attempts.first_decision,
         coalesce(attempts.work_days, 0) as work_days,
-        coalesce(working.work_working_days, 0) as work_working_days,
+        coalesce(attempts.work_working_days, 0) as work_working_days,
         coalesce(attempts.wait_days, 0) as wait_days,
         coalesce(attempts.client_wait_days, 0) as client_wait_days,
-        coalesce(working.client_wait_working_days, 0) as client_wait_working_days,
+        coalesce(attempts.client_wait_working_days, 0) as client_wait_working_days,
         coalesce(attempts.team_wait_days, 0) as team_wait_days,
         coalesce(attempts.authority_wait_days, 0) as authority_wait_days,
         coalesce(attempts.rework_days, 0) as rework_days,
         coalesce(idle.idle_days, 0) as idle_days,
         latest.submitted_at as waiting_since,
-        working.waiting_working_days,
+        latest.wait_age_working_days as waiting_working_days,
         plans.baseline_on,
         plans.due_on,
         coalesce(plans.plan_change_count, 0) as plan_change_count,
@@ -337,7 +327,6 @@ stated as (
     from valued
     left join marts.gate_spans as spans on valued.milestone_id = spans.gate_id
     left join attempts on valued.milestone_id = attempts.gate_id
-    left join working on valued.milestone_id = working.gate_id
     left join latest on valued.milestone_id = latest.gate_id
     left join idle on valued.milestone_id = idle.gate_id
     left join plans on valued.milestone_id = plans.gate_id

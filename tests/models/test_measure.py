@@ -138,9 +138,10 @@ def test_f12_is_the_age_of_open_gates_alone():
 
 def test_f20_keeps_a_start_before_the_approval_negative_and_counts_open_hand_offs():
     begun = [
-        {"handoff_id": f"h{d}", "approved_at": MAY, "latency_days": d, "is_open": False} for d in (-2.0, -1, 0, 1, 2, 3)
+        {"handoff_id": f"h{d}", "approved_at": MAY, "latency_working_days": d, "is_open": False}
+        for d in (-2.0, -1, 0, 1, 2, 3)
     ]
-    waiting = [{"handoff_id": "h", "approved_at": MAY, "is_open": True, "age_days": 9.0}]
+    waiting = [{"handoff_id": "h", "approved_at": MAY, "is_open": True, "age_working_days": 9.0}]
     assert one(hand_made(handoffs=begun), "F20")["value"] == 0.5
     found = one(hand_made(handoffs=[*begun, *waiting]), "F20")
     assert (found["value"], found["n"], found["open_n"]) == (1, 6, 1)

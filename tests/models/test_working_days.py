@@ -192,7 +192,7 @@ def test_a_wait_for_the_team_runs_on_the_teams_calendar(made: Made) -> None:
             ("approved", "2026-07-03T16:00:00Z"), side="team",
         ),
     )  # fmt: skip
-    clock = one(con, "attempt_clocks")
+    clock = one(con, "gate_attempts")
     assert (clock["work_working_days"], clock["wait_working_days"]) == (1, 0.5)
 
 
