@@ -4,6 +4,7 @@ key: [invoice_id]
 columns:
   invoice_id: The invoice, as source:key.
   open_working_days: From issue to the as-of instant.
+  lost_working_days: From issue to the day it was voided or written off, as its own date or the record's says.
 */
 with instants as (
     select
@@ -14,12 +15,16 @@ with instants as (
         case ends.name
             when 'issued' then coalesce(invoices.sent_at, invoices.issued_at)
             when 'now' then $as_of
+            when 'lost'
+                then greatest(
+                    coalesce(invoices.sent_at, invoices.issued_at), coalesce(invoices.voided_at, invoices.recorded_at)
+                )
         end as at
     from staging.invoices as invoices
     left join marts.project_calendars as projects
         on invoices.project_id = projects.project_id and projects.side = 'project'
     inner join marts.client_calendars as clients on invoices.client_id = clients.client_id
-    cross join (values ('issued'), ('now')) as ends (name)
+    cross join (values ('issued'), ('now'), ('lost')) as ends (name)
     where invoices.reject_reason is null
 ),
 
@@ -37,12 +42,14 @@ placed as (
     select
         invoice_id,
         max(case when name = 'issued' then position end) as issued_position,
-        max(case when name = 'now' then position end) as now_position
+        max(case when name = 'now' then position end) as now_position,
+        max(case when name = 'lost' then position end) as lost_position
     from positions
     group by invoice_id
 )
 
 select
     invoice_id,
-    micros_to_days(now_position - issued_position) as open_working_days
+    micros_to_days(now_position - issued_position) as open_working_days,
+    micros_to_days(lost_position - issued_position) as lost_working_days
 from placed

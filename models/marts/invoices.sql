@@ -29,7 +29,11 @@ columns:
   open_amount: Still payable, in the reporting currency at the invoice's rate; a settled invoice shows exactly zero.
   left_at: When it stopped being owed without being paid - voided or written off.
   cash_days: Elapsed days from issue to payment, weighted by amount, of what has been paid.
+  cash_working_days: The same in working days of the project's calendar, or the client's where there is no project.
   waiting_days: The same while something is open, with the open part counted up to the as-of instant.
+  waiting_working_days: The same in working days of the project's calendar, or the client's where there is no project.
+  lost_days: Elapsed days from issue to the day it was voided or written off.
+  lost_working_days: The same in working days of the project's calendar, or the client's where there is no project.
   days_past_due: Days the open balance is past due on the as-of date; negative while not due.
   aging_bucket: Bucket of the open balance - not due, 1–30, 31–60, 61–90, over 90, or unapplied for credits.
   is_disputed: True while the client disputes it.
@@ -50,7 +54,8 @@ with paid as (
         sum(
             micros_between(coalesce(invoices.sent_at, invoices.issued_at), payments.received_at)
             * payments.applied_amount_local
-        ) as weighted_micros
+        ) as weighted_micros,
+        sum(days_to_micros(payments.cash_working_days) * payments.applied_amount_local) as weighted_working_micros
     from marts.payments as payments
     left join staging.invoices as invoices
         on payments.invoice_id = invoices.invoice_id and invoices.reject_reason is null
@@ -64,6 +69,7 @@ stated as (
         coalesce(paid.amount, 0) as paid_local,
         invoices.total - coalesce(invoices.retained, 0) as payable_local,
         paid.weighted_micros,
+        paid.weighted_working_micros,
         case
             when invoices.status = 'draft' or coalesce(invoices.sent_at, invoices.issued_at) is null then 'draft'
             -- a void counts from its own date, or where the tool keeps none, from the record's
@@ -142,6 +148,9 @@ select
     balanced.left_at,
     micros_to_days(round(cast(balanced.weighted_micros as double) / nullif(cast(balanced.paid_local as double), 0)))
         as cash_days,
+    micros_to_days(
+        round(cast(balanced.weighted_working_micros as double) / nullif(cast(balanced.paid_local as double), 0))
+    ) as cash_working_days,
     case
         when balanced.status_then = 'open' and balanced.due_local > 0
             then
@@ -150,6 +159,18 @@ select
                     / cast(balanced.payable_local as double)
                 ))
     end as waiting_days,
+    case
+        when balanced.status_then = 'open' and balanced.due_local > 0
+            then
+                micros_to_days(round(
+                    cast(
+                        coalesce(balanced.weighted_working_micros, 0)
+                        + days_to_micros(clocks.open_working_days) * balanced.due_local as double
+                    ) / cast(balanced.payable_local as double)
+                ))
+    end as waiting_working_days,
+    days_between(balanced.billed_at, balanced.left_at) as lost_days,
+    case when balanced.left_at is not null then clocks.lost_working_days end as lost_working_days,
     case when balanced.open_local <> 0 then balanced.past_due end as days_past_due,
     case
         when balanced.open_local = 0 then null
@@ -173,3 +194,4 @@ select
 from balanced
 left join marts.clients as clients on balanced.client_id = clients.client_id
 left join marts.project_labels as labels on balanced.project_id = labels.project_id
+left join marts.invoice_clocks as clocks on balanced.invoice_id = clocks.invoice_id

@@ -242,7 +242,7 @@ def test_b2_lets_unpaid_invoices_run_and_ends_those_written_off():
 
     paid = [bill(f"i{i}", status="paid", cash_days=20.0) for i in range(6)]
     open_bill = bill("open", status="open", open_amount=70, waiting_days=30.0, cash_days=5.0)
-    lost = bill("lost", status="uncollectible", left_at=MAY + timedelta(days=90))
+    lost = bill("lost", status="uncollectible", lost_days=90.0)
     con = hand_made(invoices=[*paid, open_bill, lost, bill("void", status="void", is_billed=False)])
     found = one(con, "B2")
     assert (found["value"], found["n"], found["open_n"], found["ended_n"]) == (20, 6, 1, 1)

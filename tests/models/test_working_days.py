@@ -328,6 +328,30 @@ def test_cash_is_waited_for_on_the_projects_calendar_and_without_one_on_the_clie
     assert (one(without, "payments")["cash_days"], one(without, "payments")["cash_working_days"]) == (3, 2)
 
 
+def test_an_invoice_waits_in_working_days_for_what_is_paid_and_for_what_is_open(made: Made) -> None:
+    paid = {
+        "source_key": "y1",
+        "invoice": "i1",
+        "received_at": "2026-06-08T16:00:00Z",
+        "amount": "300.00",
+        "currency": "USD",
+    }
+    con = made("2026-06-15T16:00:00", payments=[paid], **billed("2026-06-05T16:00:00Z"))
+    invoice = one(con, "invoices")
+    # 300 were paid after a weekend, 100 are open ten days and two weekends later
+    assert (invoice["cash_days"], invoice["cash_working_days"]) == (3, 1)
+    assert (invoice["waiting_days"], invoice["waiting_working_days"]) == (
+        (3 * 300 + 10 * 100) / 400,
+        (300 + 6 * 100) / 400,
+    )
+
+
+def test_an_invoice_written_off_ends_its_wait_in_working_days(made: Made) -> None:
+    told = billed("2026-06-05T16:00:00Z", status="uncollectible", recorded_at="2026-06-08T16:00:00Z")
+    invoice = one(made("2026-06-15T16:00:00", **told), "invoices")
+    assert (invoice["lost_days"], invoice["lost_working_days"], invoice["waiting_working_days"]) == (3, 1, None)
+
+
 minutes = st.integers(0, 2 * 366 * 24 * 60 - 1)
 
 
