@@ -69,3 +69,23 @@ create table if not exists ops.pulls (
     newest_recorded_at timestamp,
     message varchar
 );
+-- What was seen of a gate's terms and documents, version by version: tools overwrite it, a frozen score must not.
+create table if not exists ops.gate_terms_seen (
+    gate_id varchar,
+    recorded_at timestamp,
+    seen_at timestamp,
+    approver varchar,
+    acceptance_criterion varchar,
+    bills_amount decimal(18, 2),
+    bills_pct double,
+    needs_documents boolean,
+    locks_scope boolean,
+    client_visible boolean,
+    print varchar
+);
+create table if not exists ops.gate_documents_seen (
+    gate_id varchar,
+    document_id varchar,
+    recorded_at timestamp,
+    seen_at timestamp
+);

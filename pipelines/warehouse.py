@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from models import admission, build, catalog
+from models import admission, build, catalog, terms_seen
 from models.admission import StagedSource
 from models.build import Connection, Finding, Moment
 from models.faults import Fault, Problem, fault
@@ -286,9 +286,18 @@ def rebuilt(settings: Settings, as_of: datetime) -> Iterator[Connection]:
         build.prelude(con)
         at = moment(settings, as_of)
         load_reference(con, settings)
-        con.execute("insert into ops.pulls by name from warehouse.ops.pulls")
+        for table in ("pulls", *_kept(con)):
+            con.execute(f"insert into ops.{table} by name from warehouse.ops.{table}")
         stage_all(con, staged_sources(settings, "warehouse"), at)
         build_all(con, at)
         yield con
     finally:
         con.close()
+
+
+def _kept(con: Connection) -> list[str]:
+    """What the attached warehouse remembers of gates; one that an older version made remembers nothing."""
+    rows = con.execute(
+        "select table_name from duckdb_tables() where database_name = 'warehouse' and schema_name = 'ops'"
+    ).fetchall()
+    return [table for table in terms_seen.TABLES if (table,) in rows]

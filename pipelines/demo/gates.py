@@ -200,7 +200,7 @@ def write_gate(scene: Scene, gate: Gate, name: str, code: str | None, stop: int 
     _draw_plans(scene, gate)
     events = _events(gate, stop)
     last = scene.signed
-    actors = {"client": scene.customer.approver, "team": scene.manager, "authority": "Building department"}
+    actors = _deciders(scene)
     origin = ORIGINS[gate.history]
     for index, (moment, what, side) in enumerate(events, start=1):
         if moment <= scene.until:
@@ -225,6 +225,10 @@ def write_gate(scene: Scene, gate: Gate, name: str, code: str | None, stop: int 
         _write_hand_off(scene, gate)
 
 
+def _deciders(scene: Scene) -> dict[str, str]:
+    return {"client": scene.customer.approver, "team": scene.manager, "authority": "Building department"}
+
+
 def _write_milestone(scene: Scene, gate: Gate, name: str, code: str | None, last: int) -> None:
     step = gate.step
     by_amount = scene.firm.invoice_kind == "progress"
@@ -241,11 +245,13 @@ def _write_milestone(scene: Scene, gate: Gate, name: str, code: str | None, last
             owner_team=step.owner_team,
             next_team=step.next_team,
             approver_side=step.approver_side,
+            approver=_deciders(scene)[step.approver_side] if scene.number % 5 != 2 else None,
             bills_amount=gate.amount if by_amount else None,
             bills_pct=None if by_amount else step.bills_pct,
             locks_scope=step.locks_scope,
             client_visible=step.client_visible,
             acceptance_criterion=step.acceptance_criterion if scene.number % 7 else None,
+            needs_documents=any(wanted.required for wanted in step.documents) if scene.number % 6 != 1 else None,
             history_quality=gate.history,
         )
     )

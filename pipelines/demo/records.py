@@ -66,11 +66,13 @@ class Milestone(NamedTuple):
     owner_team: str
     next_team: str
     approver_side: str
+    approver: str | None
     bills_amount: Money | None
     bills_pct: float | None
     locks_scope: bool
     client_visible: bool
     acceptance_criterion: str | None
+    needs_documents: bool | None
     history_quality: str
 
 

@@ -14,10 +14,12 @@ select
     owner_team,
     next_team,
     approver_side,
+    approver,
     bills_amount,
     bills_pct,
     locks_scope,
     client_visible,
     acceptance_criterion,
+    needs_documents,
     history_quality
 from raw.milestones
