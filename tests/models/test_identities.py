@@ -148,8 +148,9 @@ def test_order_of_arrival_and_loading_twice_change_nothing(records: dict[str, An
     before = everything(made(records))
     assert everything(made(shuffled)) == before
     twice = everything(made(doubled))
-    assert {name: rows for name, rows in twice.items() if name != "rejects"} == {
-        name: rows for name, rows in before.items() if name != "rejects"
+    listed = ("rejects", "gate_faults")  # where what was received twice is named
+    assert {name: rows for name, rows in twice.items() if name not in listed} == {
+        name: rows for name, rows in before.items() if name not in listed
     }
 
 

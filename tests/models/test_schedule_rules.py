@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from itertools import pairwise
 from typing import Any
 
@@ -210,3 +211,75 @@ def test_gates_without_an_amount_or_a_baseline_or_waived_earn_nothing(world: Wor
         float(row["planned_amount"]),
         float(row["earned_amount"]),
     ) == (1, 1, 100, 100)
+
+
+# S5
+
+
+def window(con: Any, measure: str) -> dict[str, Any]:
+    return ask(con, measure, since=date(2026, 5, 1), until=date(2026, 5, 31))
+
+
+def test_plan_changes_after_the_baseline_are_counted_and_judged_against_the_window(world: World) -> None:
+    # the example of METRICS.md, S5
+    plans = [
+        plan("g1", "2025-12-01", "2026-05-20"),
+        plan("g1", "2025-12-15", "2026-05-20"),  # a report that repeats the date
+        plan("g1", "2026-05-04", "2026-06-09"),
+        plan("g2", "2025-12-01", "2026-05-28"),
+        plan("g2", "2026-05-06", "2026-05-26"),
+        plan("g3", "2026-05-11", "2026-05-25"),
+        plan("g4", "2025-12-01", "2026-07-01"),  # committed to July, and re-planned before the window
+        plan("g4", "2026-04-02", "2026-06-01"),
+    ]
+    con = world(milestones=gates(4), milestone_plans=plans)
+    assert (window(con, "S5")["value"], window(con, "S5l")["value"]) == (2, 50)
+    assert ask(con, "S5")["value"] == 3
+    pushed = window(con, "S5p")
+    assert (pushed["value"], pushed["n"]) == (50, 2)
+    assert window(con, "S5a")["value"] == 1
+
+
+def test_changes_before_the_signature_break_no_commitment(world: World) -> None:
+    plans = [plan("g1", "2025-12-01", "2026-05-20"), plan("g1", "2025-12-20", "2026-06-20")]
+    con = world(milestone_plans=plans)
+    assert ask(con, "S5")["value"] == 0
+    assert ("before the baseline", 1) in [(reason, n) for reason, n, _ in explain(con, Question("S5")).left_out]
+
+
+def test_a_commitment_is_the_plan_in_force_when_the_window_begins(world: World) -> None:
+    plans = [
+        plan("g1", "2025-12-01", "2026-03-01"),
+        plan("g1", "2026-04-10", "2026-05-10"),  # late already, and promised anew for May
+        plan("g1", "2026-05-08", "2026-06-10"),
+        plan("g2", "2025-12-01", "2026-05-10"),
+        plan("g2", "2026-06-03", "2026-07-10"),  # pushed only after the window: S2's miss, not S5p's
+        plan("g3", "2025-12-01", "2026-05-12"),
+    ]
+    con = world(milestones=gates(3), milestone_plans=plans, milestone_events=approved("g3", "2026-04-20"))
+    pushed = window(con, "S5p")
+    assert (pushed["value"], pushed["n"]) == (50, 2)
+    left = {
+        reason: n
+        for reason, n, _ in explain(con, Question("S5p", since=date(2026, 5, 1), until=date(2026, 5, 31))).left_out
+    }
+    assert left == {"approved before the window": 1}
+
+
+def test_the_gates_of_a_new_project_are_not_added_to_a_commitment(world: World) -> None:
+    new = {**PROJECT, "source_key": "p2", "signed_at": "2026-05-04T12:00:00Z", "kickoff_at": "2026-05-05T12:00:00Z"}
+    milestones = [*gates(1), {**GATE, "source_key": "n1", "project": "p2"}]
+    plans = [plan("g1", "2025-12-01", "2026-03-01"), plan("n1", "2026-05-04", "2026-05-25")]
+    con = world(projects=[PROJECT, new], milestones=milestones, milestone_plans=plans)
+    assert window(con, "S5a")["value"] == 0
+
+
+def test_a_deleted_plan_moves_nothing_and_is_listed(world: World) -> None:
+    plans = [
+        plan("g1", "2025-12-01", "2026-05-20"),
+        plan("g1", "2026-05-04", "2026-06-09", deleted_at="2026-05-05T12:00:00Z"),
+    ]
+    con = world(milestone_plans=plans)
+    assert (str(one(con, "gates")["due_on"]), one(con, "gate_trends")["slip_days"]) == ("2026-05-20", 0)
+    assert ask(con, "S5")["value"] == 0
+    assert one(con, "rejects")["reason"] == "deleted"
