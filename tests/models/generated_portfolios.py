@@ -19,7 +19,7 @@ Records = dict[str, list[dict[str, Any]]]
 AS_OF = "2026-06-30T00:00:00"
 FIRST = datetime(2026, 1, 1, 0, 30)
 RATES = [
-    {"day": date(2026, 1, 1) + timedelta(days=n), "currency": "EUR", "rate": f"1.{10 + n % 7}37"} for n in range(190)
+    {"day": date(2025, 12, 20) + timedelta(days=n), "currency": "EUR", "rate": f"1.{10 + n % 7}37"} for n in range(210)
 ]
 HAPPENINGS = (
     "started",
