@@ -24,7 +24,7 @@ _DIGITS = 4
 
 # What tells whose a row is, and the word that its alias begins with; a name and its id are told by one alias.
 _HIDDEN = {"client_id": "Client", "client": "Client", "project_id": "Project", "project": "Project"}
-# Groupings that many clients share; any other text (a manager, a gate's id, words written by hand) may tell whose it is.
+# Groupings that many clients share; any other text (a manager, a gate's id, words by hand) may tell whose it is.
 SHARED = frozenset({
     "firm", "playbook", "gate", "owner_team", "approver_side", "history_quality", "start_rule", "status", "kind",
     "link_method", "aging_bucket", "document_type", "from_team", "to_team", "reason", "requested_by_side", "is_covered",
