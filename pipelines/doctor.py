@@ -157,9 +157,17 @@ def _pulls(snapshot: Path, now: datetime) -> Iterator[Line]:
     import duckdb
 
     query = "select source, outcome, pulled_at from marts.source_pulls where is_latest order by source"
+    names = (
+        "select count(*), sum(gate_count), max_by(gate_name, gate_count), max_by(suggested_label, gate_count) "
+        "from marts.unmapped_gates where playbook <> 'no playbook'"
+    )
     try:
         with duckdb.connect(str(snapshot), read_only=True) as con:
             rows = con.execute(query).fetchall()
+            is_listed = con.execute("from duckdb_tables() where table_name = 'unmapped_gates'").fetchall()
+            ((name_count, gate_count, name, suggested),) = (
+                con.execute(names).fetchall() if is_listed else [(0, 0, "", "")]
+            )
     except duckdb.Error as error:
         yield Line("✗", "snapshot", f"{snapshot} cannot be read ({str(error).splitlines()[0]}).",
                    "Roll back to another (milepost snapshots), or run: milepost refresh")  # fmt: skip
@@ -172,3 +180,7 @@ def _pulls(snapshot: Path, now: datetime) -> Iterator[Line]:
             yield Line(
                 "!", f"source {source}", f"was last pulled on {pulled_at:%Y-%m-%d %H:%M} UTC.", "Run: milepost refresh"
             )
+    if name_count:
+        like = f", which is like {suggested!r}" if suggested else ""
+        yield Line("!", "gate names", f"{name_count} in no playbook, on {gate_count} gate(s), such as {name!r}{like}.",
+                   "Add them as aliases to the playbook, or mend them in the tool; Data health lists all.")  # fmt: skip

@@ -20,6 +20,7 @@ VIOLATIONS = [
     "history_quality",
     "source_url",
 ]
+UNMAPPED = ["gate_name", "playbook", "firm", "gate_count", "project_count", "suggested_label", "similarity"]
 EFFECT = {"warn": "warns", "fail": "blocks publishing"}
 
 
@@ -30,6 +31,7 @@ def page(reading: Reading) -> None:
     _sources(reading)
     _rejects(reading)
     _violations(reading)
+    _unmapped(reading)
     left, right = st.columns(2, gap="large")
     with left:
         _history(reading)
@@ -69,6 +71,16 @@ def _violations(reading: Reading) -> None:
         layout.empty("No gate's events contradict each other.", "There is nothing to mend.")
         return
     layout.ledger(reading, frame, key="violations", mart="gates", names={"chronology_note": "What is wrong"}, at=row)
+
+
+def _unmapped(reading: Reading) -> None:
+    frame = reading.store.table("unmapped_gates", UNMAPPED, order=("-gate_count", "gate_name"))
+    words = f"Gate names of the tools that no gate of their playbook goes by, n = {frame.height:,}; they count apart"
+    row = layout.section("Names in no playbook", words)
+    if frame.is_empty():
+        layout.empty("Every gate's name stands in its playbook.", "Names may be added there as aliases.")
+        return
+    layout.ledger(reading, frame, key="unmapped", mart="unmapped_gates", at=row)
 
 
 def _history(reading: Reading) -> None:

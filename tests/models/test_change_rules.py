@@ -591,3 +591,5 @@ def test_whatever_is_agreed_billed_and_paid_the_steps_sum_to_the_cent(records: d
         "select coalesce(sum(open_amount), 0) from marts.invoices where project_id is not null"
     ).fetchall()[0]
     assert row["open_amount"] == open_
+    if all(invoice["status"] != "uncollectible" for invoice in records["invoices"]):
+        assert row["written_off_amount"] == 0

@@ -26,7 +26,7 @@ def firm(tmp_path: Path) -> Settings:
     return settings
 
 
-def publish(settings: Settings, at: datetime, outcome: str = "ok") -> None:
+def publish(settings: Settings, at: datetime, outcome: str = "ok", unmapped: str = "") -> None:
     with duckdb.connect() as con:
         con.execute("create schema marts")
         con.execute(
@@ -34,6 +34,8 @@ def publish(settings: Settings, at: datetime, outcome: str = "ok") -> None:
             " true as is_latest",
             {"o": outcome, "at": at.replace(tzinfo=None)},
         )
+        if unmapped:
+            con.execute(f"create table marts.unmapped_gates as {unmapped}")
         snapshots.publish(con, settings.snapshots, at, at, reporting_currency="USD", keep=7)
 
 
@@ -134,3 +136,18 @@ def test_stale_failed_and_rolled_back_are_told_apart(firm: Settings) -> None:
     assert stale is not None
     snapshots.roll_back(firm.snapshots, stale.id)
     assert "rolled back" in lines(firm)["snapshot"][0].said
+
+
+def test_gate_names_that_no_playbook_knows_are_told_of_with_the_likeliest(firm: Settings) -> None:
+    row = "select {0!r} as playbook, {1!r} as gate_name, {2} as gate_count, {3} as suggested_label"
+    rows = [
+        row.format("custom_home", "Framng", 12, "'Framing inspection passed'"),
+        row.format("custom_home", "Sauna", 3, "null"),
+        row.format("no playbook", "Anything", 99, "null"),
+    ]
+    publish(firm, NOW, unmapped=" union all ".join(rows))
+    (line,) = lines(firm)["gate names"]
+    assert line.mark == "!"
+    assert line.said == "2 in no playbook, on 15 gate(s), such as 'Framng', which is like 'Framing inspection passed'."
+    publish(firm, NOW, unmapped=rows[2])
+    assert "gate names" not in lines(firm)
