@@ -2,7 +2,9 @@
 
     <folder>/events-000.parquet …    a million events each, all in one shuffled order
 
-Columns: event_id, gate_id (integers), client, phase, type, actor (text), occurred_at (UTC instant, no zone).
+Columns: event_id (integer), gate_id, client, phase, type, actor (text; a gate's id is source:key, as in
+`marts.gate_events`), occurred_at (UTC instant, no zone).
+
 A pure function of (events, seed). Three years of gates of some hundred clients over twelve phases: a gate is
 started (one in fifty has no start on record), submitted, perhaps sent back and submitted again, approved, now
 and then reopened and approved once more; what would come after the last day has not happened, which
@@ -20,6 +22,7 @@ import polars as pl
 PHASES = ("Kickoff", "Brief", "Research", "Concept", "Design", "Copy", "Build", "Review", "Testing", "Training",
           "Launch", "Handover")  # fmt: skip
 TYPES = ("started", "submitted", "changes_requested", "approved", "reopened")
+SOURCES = ("northlight", "relay", "hearth")
 ACTORS = ("team", "client", "system")
 CLIENTS = 420
 ROWS_A_FILE = 1_000_000
@@ -55,7 +58,7 @@ def _log(events: int, rng: np.random.Generator) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "event_id": rng.permutation(events),
-            "gate_id": gate,
+            "gate_id": _named(SOURCES, client % len(SOURCES)) + ":ms_" + pl.Series(gate).cast(pl.String).str.zfill(7),
             "client": _named([f"Client {number:03}" for number in range(1, CLIENTS + 1)], client),
             "phase": _named(PHASES, phase),
             "type": _named(TYPES, kind),
