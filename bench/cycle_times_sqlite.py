@@ -51,6 +51,7 @@ weighted as (
         max(0, 1 - abs((n - 1) * 0.5 - place)) as p50_weight,
         max(0, 1 - abs((n - 1) * 0.85 - place)) as p85_weight
     from ranked
+    where abs((n - 1) * 0.5 - place) < 1 or abs((n - 1) * 0.85 - place) < 1
 )
 
 select
