@@ -46,6 +46,8 @@ class Project(NamedTuple):
     playbook: str
     manager: str
     timezone: str | None
+    country: str | None
+    subdivision: str | None
     contract_amount: Money
     currency: str
     signed_at: Instant

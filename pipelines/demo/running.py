@@ -39,6 +39,10 @@ FIRMS: Mapping[str, str] = MappingProxyType(
 )
 TOKENS: Mapping[str, str] = MappingProxyType({name: f"demo-{name}" for name in FIRMS})
 PATIENCE_SECONDS = 60.0
+# Where each firm works: country, and the state whose holidays its team keeps.
+_HOMES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {"northlight": ("US", "NY"), "relay": ("US", "CA"), "hearth": ("US", "NY")}
+)
 _OURS = "# Written anew by every `milepost demo`."
 
 
@@ -194,6 +198,9 @@ def _config(plan: Plan, portal: str) -> str:
     lines = [_OURS, 'reporting_currency = "USD"']
     for name, firm in FIRMS.items():
         lines += ["", f"[sources.{name}]", 'kind = "portal"', f'firm = "{firm}"', f'url = "{portal}"']
+        country, state = _HOMES[name]
+        lines += [f'country = "{country}" # where the firm works: its team\'s weekends and public holidays']
+        lines += [f'subdivision = "{state}" # the state whose holidays they are']
         lines += [f"token_file = '{plan.data / 'tokens' / name}'"]
     return "\n".join(lines) + "\n"
 

@@ -232,6 +232,7 @@ def _write_project(scene: Scene, gates: list[Gate], stop: int | None, is_cancell
     is_held = stop is not None and not is_cancelled and stop <= scene.now
     begun = scene.kickoff <= scene.now
     named_zone = scene.chance(0.85)
+    on_site = scene.firm.kind == "residential builder"  # it keeps the holidays of the site, others those of the client
     name = project_name(
         scene.firm, scene.playbook.label, scene.customer.renamed_from or scene.customer.name, scene.number
     )
@@ -246,6 +247,8 @@ def _write_project(scene: Scene, gates: list[Gate], stop: int | None, is_cancell
             playbook=scene.playbook.code,
             manager=scene.manager,
             timezone=scene.customer.timezone if named_zone else None,
+            country=scene.customer.country if on_site else None,
+            subdivision=scene.customer.subdivision if on_site else None,
             contract_amount=scene.contract,
             currency=scene.customer.currency,
             signed_at=scene.signed,

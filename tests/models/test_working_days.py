@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from small_worlds import CLIENT, GATE, PROJECT, events, make_all, one, prepare, receive
 
 from models.admission import StagedSource
+from models.measure import Question, answer
+from models.metrics import catalogue
 
 Made = Callable[..., duckdb.DuckDBPyConnection]
 SOURCE = [StagedSource("t", None, "raw_t")]
@@ -350,6 +352,56 @@ def test_an_invoice_written_off_ends_its_wait_in_working_days(made: Made) -> Non
     told = billed("2026-06-05T16:00:00Z", status="uncollectible", recorded_at="2026-06-08T16:00:00Z")
     invoice = one(made("2026-06-15T16:00:00", **told), "invoices")
     assert (invoice["lost_days"], invoice["lost_working_days"], invoice["waiting_working_days"]) == (3, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("zone", "month"), [("America/Los_Angeles", date(2025, 2, 1)), ("Australia/Sydney", date(2025, 3, 1))]
+)
+def test_what_is_approved_and_billed_at_one_instant_falls_into_the_month_of_the_projects_zone(
+    made: Made, zone: str, month: date
+) -> None:
+    """[O] 2025-03-01T04:00Z is 28 February in Los Angeles and 1 March in Sydney: another billing month."""
+    con = made(
+        project={**EARLIER, "timezone": zone},
+        milestones=[GATE, {**GATE, "source_key": "g2", "sequence": 2}],
+        milestone_events=events("g2", ("approved", "2025-03-01T04:00:00Z")),
+        **billed("2025-03-01T04:00:00Z"),
+    )
+    early = answer(con, Question("B12", by=("month",)))
+    assert [(row["month"], row["value"]) for row in early.to_dicts() if row["value"]] == [(month, 400)]
+    approved = answer(con, Question("F10", by=("month",)))
+    assert [row["month"] for row in approved.to_dicts() if row["value"]] == [month]
+
+
+def test_a_duration_is_answered_on_either_clock_and_a_hand_off_in_working_days_unless_asked(made: Made) -> None:
+    gates = [{**GATE, "source_key": f"g{n}", "sequence": n} for n in range(1, 7)]
+    told = [
+        row
+        for gate in gates
+        for row in events(gate["source_key"], ("started", "2026-01-09T17:00:00Z"), ("approved", "2026-01-12T17:00:00Z"))
+    ]
+    handoffs = [
+        {"source_key": f"h{n}", "milestone": f"g{n}", "to_team": "build", "started_at": "2026-01-19T17:00:00Z"}
+        for n in range(1, 7)
+    ]
+    con = made(milestones=gates, milestone_events=told, handoffs=handoffs)
+    asked = {
+        (measure, clock): answer(con, Question(measure, clock=clock))["value"].item()
+        for measure in ("F1", "F20")
+        for clock in (None, "elapsed", "working")
+    }
+    assert asked == {
+        ("F1", None): 3, ("F1", "elapsed"): 3, ("F1", "working"): 1,
+        ("F20", None): 5, ("F20", "elapsed"): 7, ("F20", "working"): 5,
+    }  # fmt: skip
+
+
+def test_every_measure_of_a_span_between_instants_can_be_told_in_working_days(made: Made) -> None:
+    told = {name for name, measure in catalogue().items() if measure.working}
+    assert {"F1", "F12", "F20", "B1", "B2", "C4"} <= told
+    con = made()
+    for name in told:
+        assert answer(con, Question(name, clock="working")).height >= 0
 
 
 minutes = st.integers(0, 2 * 366 * 24 * 60 - 1)

@@ -51,7 +51,7 @@ def test_a_day_on_which_nothing_changed_makes_only_what_the_clock_moves(tmp_path
     later = refreshed(settings, JUNE + timedelta(days=1))
     assert "staging.milestones" not in later
     assert with_clock() <= later
-    assert {"marts.gate_spans", "marts.gate_attempts", "marts.clients"}.isdisjoint(later)
+    assert {"marts.gate_spans", "marts.working_days", "marts.clients"}.isdisjoint(later)
 
 
 def test_the_same_instant_again_makes_nothing(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ select
     playbook,
     manager,
     timezone,
+    country,
+    subdivision,
     contract_amount,
     currency,
     signed_at,
