@@ -24,7 +24,7 @@ def outcome(measure: Measure) -> str:
     return f"case {' '.join(cases)} else {FINISHED} end" if cases else str(FINISHED)
 
 
-def row_columns(measure: Measure) -> tuple[str, str]:
+def row_columns(measure: Measure) -> tuple[str, ...]:
     return f"cast({measure.length} as double) as days", f"{outcome(measure)} as outcome"
 
 

@@ -40,7 +40,7 @@ from models.questions import Asked, Question, Statement
 __all__ = [
     "BUCKETS", "COMMON", "MIN_N", "MIN_N_P85", "MIN_N_P95", "Bucket", "Clock", "Comparison", "Dimension", "Explanation",
     "LeftOut", "Measure", "Question", "Statement", "answer", "catalogue", "curve", "dimensions", "distribution",
-    "explain", "log_rank", "rows", "rules", "series", "statement",
+    "explain", "log_rank", "rows", "rules", "sample", "series", "statement", "values",
 ]  # fmt: skip
 
 
@@ -176,17 +176,10 @@ def distribution(con: duckdb.DuckDBPyConnection, question: Question, limit: int 
     asked = questions.dated(con, questions.checked(question))
     measure, by = asked.measure, asked.by
     row_id, label = row_names()[measure.mart]
-    columns: tuple[str, ...]
     if measure.kind == "duration":
         columns, value, kept = durations.row_columns(measure), "days", f" and outcome = {durations.FINISHED}"
     else:
-        columns, kept = estimators.row_columns(measure), ""
-        value = {
-            "share": "part / whole",
-            "ratio": f"{measure.scale} * part / whole",
-            "steps": next((f"own_{step.key}" for step in measure.steps if step.sum), "1"),
-            "count_back": "balance",
-        }.get(measure.kind, "value")
+        (columns, value), kept = _row_value(measure), ""
     day = () if "day" in by else (f"{questions.day_of(measure)} as day",)
     matched, parameters = questions.matched(
         asked, (f"{row_id} as id", f"{label} as label", *questions.keys(measure, by), *day, *columns)
@@ -205,6 +198,17 @@ from ranked
 where place * $limit // n > (place - 1) * $limit // n
 order by value, id"""
     return _frame(con, Statement(sql, {**parameters, "limit": limit}))
+
+
+def _row_value(measure: Measure) -> tuple[tuple[str, ...], str]:
+    """What `matched` takes from a row for its number, and the number: its own share, ratio, amount or first step."""
+    value = {
+        "share": "part / whole",
+        "ratio": f"{measure.scale} * part / whole",
+        "steps": next((f"own_{step.key}" for step in measure.steps if step.sum), "1"),
+        "count_back": "balance",
+    }.get(measure.kind, "value")
+    return estimators.row_columns(measure), value
 
 
 def rows(con: duckdb.DuckDBPyConnection, question: Question, *, left_out: bool = False) -> pl.DataFrame:
@@ -236,6 +240,45 @@ from matched
 where left_out {kept}
 order by {row_names()[measure.mart][0]}"""
     return _frame(con, Statement(sql, parameters))
+
+
+def sample(con: duckdb.DuckDBPyConnection, question: Question, limit: int = 5) -> pl.DataFrame:
+    """A few of the rows the answer was made from, the largest first: `id`, `label`, the dimensions, `day`, `value` and,
+    of a duration, `state` (finished, open or ended).
+    """
+    asked = questions.dated(con, questions.checked(question))
+    measure, by = asked.measure, asked.by
+    row_id, label = row_names()[measure.mart]
+    day = () if "day" in by or not measure.period else (f"{questions.day_of(measure)} as day",)
+    named = (f"{row_id} as id", f"{label} as label", *questions.keys(measure, by), *day)
+    shown = ["id", "label", *by, *(["day"] if measure.period and "day" not in by else [])]
+    if measure.kind == "duration":
+        columns, value = durations.row_columns(measure), "days"
+        state = (
+            f"case outcome when {durations.OPEN} then 'open' when {durations.ENDED} then 'ended' else 'finished' end"
+        )
+        told = [f"{value} as value", f"{state} as state"]
+    else:
+        columns, value = _row_value(measure)
+        told = [f"cast({value} as double) as value"]
+    matched, parameters = questions.matched(asked, (*named, *columns))
+    sql = f"""with matched as (
+{matched}
+)
+select {", ".join([*shown, *told])}
+from matched
+where left_out is null
+order by {value} desc nulls last, id
+limit $limit"""
+    return _frame(con, Statement(sql, {**parameters, "limit": limit}))
+
+
+def values(con: duckdb.DuckDBPyConnection, question: Question, name: str) -> list[str]:
+    """The values of a dimension among the rows that the filters let through, counted or not."""
+    asked = questions.dated(con, questions.checked(replace(question, by=(name,))))
+    matched, parameters = questions.matched(asked, questions.keys(asked.measure, asked.by))
+    sql = f"with matched as (\n{matched}\n)\nselect distinct {name} from matched order by {questions.ordered(name)}"
+    return [str(value) for (value,) in con.execute(sql, dict(parameters)).fetchall()]
 
 
 def explain(con: duckdb.DuckDBPyConnection, question: Question) -> Explanation:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from models.faults import Fault, fault
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from models.measure import Clock, Measure
     from pipelines.refreshing import Refresh
     from pipelines.settings import Settings
 
@@ -235,22 +237,26 @@ def rollback(snapshot: Annotated[str, typer.Argument(metavar="ID", help="As list
 
 @command
 def measures(as_json: AsJson = False) -> None:
-    """List the measures, and by what each can be grouped and filtered."""
+    """List the measures, by what each can be grouped and filtered, and on which clock and with which settings asked."""
     from models.measure import COMMON, catalogue
 
-    rows = [
-        {"id": one.id, "label": one.label, "unit": one.unit, "definition": one.definition, "by": list(one.dimensions)}
-        for one in catalogue().values()
-    ]
     if as_json:
-        _print_json(rows)
+        _print_json([_described(one) for one in catalogue().values()])
         return
     console = _printer()
     for one in catalogue().values():
-        console.print(_plain(f"{one.id:<5}{one.label} ({one.unit})"), style="bold")
+        console.print(_plain(f"{one.id:<5}{one.label} ({one.unit}, {one.kind.replace('_', ' ')})"), style="bold")
         console.print(_plain(f"     {one.definition}"), soft_wrap=True)
+        told = []
         if own := [name for name in one.dimensions if name not in COMMON]:
-            console.print(_plain(f"     by {', '.join(own)}"), style="dim", soft_wrap=True)
+            told.append(f"by {', '.join(own)}")
+        if one.working:
+            told.append(f"clocks: {one.clock} (its own), {'elapsed' if one.clock == 'working' else 'working'}")
+        if one.window:
+            told.append(f"looks back {one.window} days unless asked otherwise")
+        told += [f"--set {name}={_cell(each.default)}: {each.about}" for name, each in one.settings.items()]
+        for line in told:
+            console.print(_plain(f"     {line}"), style="dim", soft_wrap=True)
     console.print(_plain(f"Every one also by {', '.join(COMMON)}."))
 
 
@@ -262,11 +268,17 @@ def measure(  # noqa: PLR0917 - each is an option
     since: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day.")] = None,
     until: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day.")] = None,
     as_of: AsOf = None,
+    clock: Annotated[
+        str | None, typer.Option(help="elapsed or working: days of 24 hours, or of the project's calendar.")
+    ] = None,
+    currency: Annotated[str | None, typer.Option(help="Report money in this currency, at cross rates.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="NAME=NUMBER of the measure; repeat it.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Tell rule, SQL, rows used and rows left out.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """What the dashboard would show: a measure, grouped and filtered, on any date."""
+    """What the dashboard would show: a measure, grouped and filtered, on any date, by either clock, in any currency."""
     from models.measure import Question, catalogue
-    from pipelines.asking import ask
+    from pipelines import asking, explaining
 
     question = Question(
         measure=measure,
@@ -274,28 +286,68 @@ def measure(  # noqa: PLR0917 - each is an option
         where={name: _parts(values) for name, values in (_pair(text, "--where") for text in where or ())},
         since=since.date() if since else None,
         until=until.date() if until else None,
+        clock=_clock(clock),
+        settings=dict(_number(text) for text in set_ or ()),
     )
-    answered = ask(_settings(), question, _instant(as_of) if as_of else None)
+    moment = _instant(as_of) if as_of else None
+    console = _printer()
+    if explain:
+        told = asking.explained(_settings(), question, moment, currency and currency.upper())
+        if as_json:
+            _print_json(explaining.as_json(question, told))
+            return
+        for part in explaining.parts(question, told):
+            console.print(_plain(part.title), style="bold")
+            for line in part.lines:
+                console.print(_plain(line), soft_wrap=True)
+            if part.rows:
+                _print_table(console, list(part.rows))
+            console.print()
+        return
+    answered = asking.ask(_settings(), question, moment, currency and currency.upper())
     described = catalogue()[measure]
     if as_json:
-        _print_json(
-            {
-                "measure": measure,
-                "label": described.label,
-                "definition": described.definition,
-                "unit": answered.unit,
-                "as_of": _written(answered.as_of),
-                "snapshot": answered.snapshot,
-                "by": question.by,
-                "where": question.where,
-                "rows": answered.rows,
-            }
-        )
+        _print_json(explaining.answer_as_json(question, answered))
         return
-    console = _printer()
-    console.print(_plain(f"{described.label} ({answered.unit}), as of {_written(answered.as_of)}"), style="bold")
-    console.print(_plain(described.definition))
+    clock_told = ", working days" if (question.clock or described.clock) == "working" else ""
+    console.print(
+        _plain(f"{described.label} ({answered.unit}{clock_told}), as of {_written(answered.as_of)}"), style="bold"
+    )
+    console.print(_plain(described.definition), soft_wrap=True)
     _print_table(console, answered.rows)
+
+
+def _described(one: Measure) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "label": one.label,
+        "kind": one.kind,
+        "unit": one.unit,
+        "definition": one.definition,
+        "by": list(one.dimensions),
+        "clocks": [one.clock, *({"elapsed", "working"} - {one.clock} if one.working else ())],
+        "window_days": one.window,
+        "settings": {name: {"default": each.default, "about": each.about} for name, each in one.settings.items()},
+    }
+
+
+def _clock(text: str | None) -> Clock | None:
+    if text is None:
+        return None
+    if text not in ("elapsed", "working"):
+        raise fault("--clock", f"there is no clock {text!r}.", "There are: elapsed, working.")
+    return "working" if text == "working" else "elapsed"
+
+
+def _number(text: str) -> tuple[str, float]:
+    name, value = _pair(text, "--set")
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise fault("--set", f"{value!r} is no number.", f"Write --set {name}=14, say.")
+    return name, number
 
 
 def _now() -> datetime:

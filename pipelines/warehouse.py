@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -273,22 +274,29 @@ def check_all(con: Connection) -> list[Finding]:
 
 
 @contextmanager
-def rebuilt(settings: Settings, as_of: datetime) -> Iterator[Connection]:
+def rebuilt(settings: Settings, as_of: datetime, currency: str | None = None) -> Iterator[Connection]:
     """The marts as of another instant, in memory, from the warehouse's raw records; the file is only read.
 
-    Raises `Fault` where there is no warehouse yet.
+    In another currency than the settings', amounts are converted at cross rates. Raises `Fault` where there is
+    no warehouse yet, and where a rate is missing.
     """
+    currency = currency or settings.reporting_currency
     if not settings.warehouse.is_file():
         raise fault(str(settings.warehouse), "there is no warehouse yet.", "Run `milepost refresh` first.")
     con = duckdb.connect()
     try:
         con.execute(f"attach '{str(settings.warehouse).replace(chr(39), chr(39) * 2)}' as warehouse (read_only)")
         build.prelude(con)
-        at = moment(settings, as_of)
+        at = replace(moment(settings, as_of), currency=currency)
         load_reference(con, settings)
+        if currency != settings.reporting_currency:
+            _cross_rates(con, settings, currency)
         for table in ("pulls", *_kept(con)):
             con.execute(f"insert into ops.{table} by name from warehouse.ops.{table}")
-        stage_all(con, staged_sources(settings, "warehouse"), at)
+        try:
+            stage_all(con, staged_sources(settings, "warehouse"), at)
+        except Fault as error:
+            raise _of_crossed_rates(error, settings, currency) from None
         build_all(con, at)
         yield con
     finally:
@@ -301,3 +309,44 @@ def _kept(con: Connection) -> list[str]:
         "select table_name from duckdb_tables() where database_name = 'warehouse' and schema_name = 'ops'"
     ).fetchall()
     return [table for table in terms_seen.TABLES if (table,) in rows]
+
+
+def _cross_rates(con: Connection, settings: Settings, currency: str) -> None:
+    """Turns `reference.rates` into rates of another currency: its rate of a day divides every other one's.
+
+    A day on which the file has no rate for the currency has none at all, so that a conversion on it is refused.
+    """
+    known = [str(row[0]) for row in con.execute("select distinct currency from reference.rates order by 1").fetchall()]
+    if currency not in known:
+        held = f"{settings.rates_file} has no rates for it."
+        there = ", ".join([settings.reporting_currency, *known])
+        raise fault(
+            f"currency {currency}", held, f"There are: {there}. Rates are {settings.reporting_currency} for one."
+        )
+    con.execute(
+        """
+        create or replace table reference.rates as
+        with crossed as (
+            select day, rate as crossing from reference.rates where currency = $currency
+        )
+        select rates.day, rates.currency, cast(rates.rate / crossed.crossing as decimal(18, 8)) as rate
+        from reference.rates as rates inner join crossed using (day)
+        where rates.currency <> $currency
+        union all
+        select day, $own, cast(1 / crossing as decimal(18, 8)) from crossed""",
+        {"currency": currency, "own": settings.reporting_currency},
+    )
+
+
+def _of_crossed_rates(error: Fault, settings: Settings, currency: str) -> Fault:
+    """The same finding, with a cure for rates that were crossed: the file knows the settings' currency alone."""
+    own = settings.reporting_currency
+    if currency == own:
+        return error
+    cure = f"Rates into {currency} are crossed: give {settings.rates_file} that day's {own} for 1 {currency}"
+    return Fault(
+        [
+            replace(one, cure=f"{cure}, and for the other of the pair.") if "there is no rate" in one.what else one
+            for one in error.problems
+        ]
+    )
