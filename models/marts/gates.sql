@@ -34,6 +34,7 @@ columns:
   lead_days: Gate lead time - elapsed days from there to final approval; null unless approved.
   lead_age_days: Elapsed days since there while open, started or not.
   service_days: Days in which its playbook expects it to pass, from its start.
+  ended_days: Elapsed days from start to where it was waived or cancelled instead of approved; null otherwise.
   waiting_days: Elapsed days since submission while a decision is awaited.
   waiting_working_days: The same in working days of whoever decides.
   work_days: Elapsed days the team held it, over all decided attempts.
@@ -271,6 +272,8 @@ stated as (
         spans.first_approved_at,
         spans.approved_at,
         spans.last_reopened_at,
+        spans.waived_at,
+        spans.cancelled_at,
         spans.is_auto_approved,
         spans.previous_approved_at,
         coalesce(spans.has_gate_before, false) as has_gate_before,
@@ -388,6 +391,10 @@ select
         as lead_days,
     case when measured.is_open then days_between(measured.lead_from_at, $as_of) end as lead_age_days,
     playbook_gates.typical_days as service_days,
+    case measured.status
+        when 'waived' then days_between(measured.started_at, measured.waived_at)
+        when 'cancelled' then days_between(measured.started_at, measured.cancelled_at)
+    end as ended_days,
     case
         when measured.status = 'awaiting_decision' then days_between(measured.waiting_since, $as_of)
     end as waiting_days,
