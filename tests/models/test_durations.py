@@ -151,7 +151,7 @@ def test_a_competing_end_agrees_with_lifelines_aalen_johansen(seed: int):
     assert ours["low"].to_numpy()[known] == pytest.approx(bounds[known].min(axis=1), abs=1e-9)
     assert ours["high"].to_numpy()[known] == pytest.approx(bounds[known].max(axis=1), abs=1e-9)
     found = answer(many(days, outcome), Question("F18")).row(0, named=True)
-    reached = at[share >= 0.5]
+    reached = at[share >= 0.5 - 1e-12]  # half in arithmetic may be a rounding below it in theirs
     if found["n"] >= 6:
         assert found["value"] == (reached.min() if len(reached) else None)
         assert ("P50 not reached" in (found["note"] or "")) == (not len(reached))
@@ -224,7 +224,7 @@ def test_each_group_is_judged_by_itself_whether_it_has_open_rows():
 def test_rows_of_a_duration_are_finished_and_open_ones_and_dots_the_finished():
     con = hand_made(gates=[*gates([1, 2, "3+"]), *gates([4], client="Beta", status="cancelled", ended_days=4.0)])
     assert rows(con, Question("F1")).select("gate_id", "is_open").rows() == [("0", False), ("1", False), ("2", True)]
-    assert rows(con, Question("F18"))["is_ended"].to_list() == [False, False, True, False]
+    assert rows(con, Question("F18"))["is_ended"].to_list() == [False, False, False, True]
     assert distribution(con, Question("F1"))["value"].to_list() == [1, 2]
     told = explain(con, Question("F18"))
     assert (told.counted_rows, told.open_rows, told.ended_rows) == (4, 1, 1)
