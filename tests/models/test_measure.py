@@ -342,17 +342,13 @@ def test_c2_nets_deductions_and_c2g_does_not():
 
 
 def test_c3_stacks_later_changes_and_uncovered_work_on_the_contract_at_the_lock():
-    def change(**columns: Any) -> dict[str, Any]:
-        return {"project_id": "p0", "status": "approved", "approved_amount": 25_000, **columns}
-
-    con = hand_made(
-        projects=projects({"scope_locked_at": MAY, "extra_work_amount": 5000}, {"extra_work_amount": 7000}),
-        change_orders=[
-            change(change_order_id="before", is_after_scope_lock=False),
-            change(change_order_id="after", is_after_scope_lock=True, approved_amount=20_000),
-            change(change_order_id="no", is_after_scope_lock=True, status="rejected"),
-        ],
-    )
+    locked = {
+        "scope_locked_at": MAY,
+        "locked_contract_amount": 125_000,
+        "late_change_amount": 20_000,
+        "extra_work_amount": 5000,
+    }
+    con = hand_made(projects=projects(locked, {"extra_work_amount": 7000}))
     found = one(con, "C3")
     assert (found["value"], found["n"]) == (20, 1)
 
@@ -377,7 +373,7 @@ def test_c4_counts_pending_change_orders_beside():
 def test_c5_is_uncovered_work_after_the_lock_and_says_where_no_lock_is_recorded():
     def work(name: str, after: bool | None, covered: bool, amount: Any = 300) -> dict[str, Any]:
         return {
-            "extra_work_id": name,
+            "work_id": name,
             "is_after_scope_lock": after,
             "was_covered": covered,
             "hours": 2.5,
@@ -386,7 +382,7 @@ def test_c5_is_uncovered_work_after_the_lock_and_says_where_no_lock_is_recorded(
         }
 
     con = hand_made(
-        extra_work=[
+        unplanned_work=[
             work("a", True, False),
             work("unvalued", True, False, None),
             work("covered", True, True),
