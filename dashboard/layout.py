@@ -22,7 +22,7 @@ from dashboard.data import Reading, Store, catalogue, mart_columns
 from dashboard.figures import Figure
 from dashboard.filters import CHOICES, PARAMS, PERIODS, Filters, Options
 from dashboard.numbers import ABSENT, day, instant, plain, plural, shown_unit, worded
-from models.measure import Measure
+from models.measure import Measure, Question
 
 HERE = Path(__file__).resolve().parent
 CUSTOM = "custom"
@@ -58,7 +58,7 @@ def _freshness(reading: Reading) -> str:
     parts = [
         f"<span><b>As of {instant(store.as_of)}</b></span>",
         *(_source(row) for row in sources(store).to_dicts()),
-        f"<span>{set_aside(store)} · {health}</span>",
+        f"<span>{set_aside(store)} · {sound(store)} · {health}</span>",
     ]
     chosen = _chosen(reading)
     return f'<div class="mp-fresh">{"".join(parts)}</div><p class="mp-caption" style="margin-top:.5rem">{chosen}</p>'
@@ -75,6 +75,14 @@ def set_aside(store: Store) -> str:
     rejected = store.table("rejects", ["entity"]).height
     violations = store.table("gates", ["gate_id"], only=(("has_chronology_violation", "=", True),)).height
     return f"{plural(rejected, 'record')} set aside, {plural(violations, 'gate')} out of order in time"
+
+
+def sound(store: Store) -> str:
+    """The data-quality score with its n, whatever the filters."""
+    found = store.answer(Question("M3")).row(0, named=True)
+    if found["value"] is None:
+        return "no gate received"
+    return f"{worded(found['value'], '%', '')} of {plural(found['n'], 'gate')} without a fault in its data"
 
 
 def _source(row: Mapping[str, Any]) -> str:

@@ -20,6 +20,18 @@ VIOLATIONS = [
     "history_quality",
     "source_url",
 ]
+FAULTS = [
+    "project_id",
+    "fault",
+    "detail",
+    "gate_label",
+    "client",
+    "project",
+    "firm",
+    "entity",
+    "source_key",
+    "source_url",
+]
 UNMAPPED = ["gate_name", "playbook", "firm", "gate_count", "project_count", "suggested_label", "similarity"]
 EFFECT = {"warn": "warns", "fail": "blocks publishing"}
 
@@ -30,6 +42,7 @@ def page(reading: Reading) -> None:
     )
     _sources(reading)
     _rejects(reading)
+    _faults(reading)
     _violations(reading)
     _unmapped(reading)
     left, right = st.columns(2, gap="large")
@@ -61,6 +74,17 @@ def _rejects(reading: Reading) -> None:
         layout.empty("Nothing was set aside.", "Every record received stands in a table.")
         return
     layout.ledger(reading, frame, key="rejects", mart="rejects", at=row)
+
+
+def _faults(reading: Reading) -> None:
+    frame = reading.table("gate_faults", FAULTS, order=("fault", "client", "project", "gate_label", "source_key"))
+    by_fault = reading.answer("M3f", "fault").select("fault", "n").rows()
+    words = " · ".join(f"{n:,} {fault}" for fault, n in by_fault) or "none"
+    row = layout.section("Faults to mend", f"What keeps gates under the filters out of the data-quality score: {words}")
+    if frame.is_empty():
+        layout.empty("No gate's data are at fault.", "There is nothing to mend.")
+        return
+    layout.ledger(reading, frame, key="faults", mart="gate_faults", names={"detail": "What is wrong"}, at=row)
 
 
 def _violations(reading: Reading) -> None:

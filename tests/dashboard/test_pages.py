@@ -40,6 +40,26 @@ def test_a_full_page_shows_its_title_its_age_and_every_source(open_page: Open, f
 
 
 @pytest.mark.parametrize("page", PAGES)
+def test_every_page_shows_the_data_quality_score_and_links_to_the_faults(
+    open_page: Open, full: Path, store: Store, page: str
+) -> None:
+    score = store.answer(Question("M3")).row(0, named=True)
+    assert 0 < score["value"] < 100
+    shown = html_of(open_page(full, page, {"firm": "Relay Onboarding"}))
+    assert (
+        f"{score['value']:,.1f} % of {score['n']:,} gates without a fault in its data" in shown
+    )  # whatever the filters
+    assert 'href="data-health?' in shown
+
+
+def test_data_health_lists_every_fault_with_its_records_own_key(open_page: Open, full: Path, store: Store) -> None:
+    faults = store.table("gate_faults", ["fault", "source_key"], order=("fault", "source_key"))
+    shown = next(each.value for each in open_page(full, "data-health").dataframe if "fault" in each.value.columns)
+    assert faults.height > 0
+    assert sorted(zip(shown["fault"], shown["source_key"], strict=True)) == faults.rows()
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_a_page_without_a_row_says_why_and_what_to_do(open_page: Open, without_rows: Path, page: str) -> None:
     app = open_page(without_rows, page)
     assert not app.exception
