@@ -67,10 +67,11 @@ def _over_time(reading: Reading) -> None:
 
 
 def _split(reading: Reading) -> None:
-    words = "P50 of each per approved gate, by the team that brings it to approval. Bold: gates"
+    words = "P50 of each per attempt, by the team that brings it to approval. Bold: attempts"
     row = layout.section("Team work and client wait", words, layout.definition(reading, "F5"))
     work = reading.answer("F5", "owner_team").select("owner_team", pl.col("value").alias("work_days"), "n")
-    wait = reading.answer("F5w", "owner_team").select("owner_team", pl.col("value").alias("client_wait_days"))
+    asked = reading.question("F5w", "owner_team", decided_by_side=("client",))
+    wait = reading.store.answer(asked).select("owner_team", pl.col("value").alias("client_wait_days"))
     frame = work.join(wait, on="owner_team", how="left", maintain_order="left").rename({"owner_team": "label"})
     layout.chart(
         reading,
@@ -78,14 +79,14 @@ def _split(reading: Reading) -> None:
         frame.filter(pl.col("work_days").is_not_null()).sort("n", descending=True),
         lambda f: figures.pairs(
             f,
-            axis="Median elapsed days per gate",
+            axis="Median elapsed days per attempt",
             unit="days",
             series=[
                 ("work_days", "team works", figures.ACCENT),
                 ("client_wait_days", "client decides", figures.OCHRE),
             ],
         ),
-        alt="Median days of team work and of client wait per gate, by owning team",
+        alt="Median days of team work and of client wait per attempt, by owning team",
         at=row,
     )
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import duckdb
+import polars as pl
 import pytest
+from hand_made_marts import hand_made
 from small_worlds import GATE, PROJECT, World, events, one
 
 from models import build, catalog
+from models.measure import Clock, Question, answer, distribution, explain, series
 
 
 def day(number: int, clock: str = "12:00:00") -> str:
@@ -415,3 +418,352 @@ def test_a_source_without_a_record_makes_empty_tables_and_no_mistake(world: Worl
     for name in ("gates", "gate_states", "gate_attempts", "gate_events", "projects", "handoffs"):
         assert shown(con, "count(*)", name) == [(0,)]
         assert [each for each in build.check(con, catalog.marts()[name]) if not each.passed] == []
+
+
+# The measures made of them
+
+MAY = datetime(2026, 5, 4, 12)
+
+
+def told(con: duckdb.DuckDBPyConnection, measure: str, **asked: Any) -> dict[str, Any]:
+    """The single row that answers an ungrouped question."""
+    return answer(con, Question(measure, **asked)).row(0, named=True)
+
+
+def left_out(con: duckdb.DuckDBPyConnection, measure: str, **asked: Any) -> dict[str, int]:
+    return {reason: count for reason, count, _ in explain(con, Question(measure, **asked)).left_out}
+
+
+def rows(count: int = 1, **columns: Any) -> list[dict[str, Any]]:
+    return [
+        {"gate_id": f"g{n}", "gate_label": "Concept", "status": "approved", "approved_at": MAY, **columns}
+        for n in range(count)
+    ]
+
+
+OPEN = {"status": "in_progress", "approved_at": None}
+
+
+def test_gate_lead_time_counts_open_gates_so_far_and_says_what_it_leaves_out() -> None:
+    con = hand_made(
+        gates=[
+            *(row for days in (5.0, 6, 7, 8, 9, 10) for row in rows(lead_days=days, lead_from_at=MAY)),
+            *rows(6, lead_age_days=3.0, lead_from_at=MAY, **OPEN | {"status": "not_started"}),
+            *rows(7, lead_age_days=20.0, lead_from_at=MAY, **OPEN),
+            *rows(1, lead_days=-2.0, lead_from_at=MAY),
+            *rows(2),
+            *rows(1, status="waived", lead_from_at=MAY),
+        ]
+    )
+    found = told(con, "F2", since=date(2026, 5, 4), until=date(2026, 5, 4))
+    # 13 gates stood the first 5 days, so 6 of 13 had been approved when the rest had run on
+    assert (found["n"], found["open_n"], found["value"], found["note"]) == (
+        6,
+        13,
+        None,
+        "n = 6: too few for P85; P50 not reached",
+    )
+    assert left_out(con, "F2") == {
+        "neither signature nor creation known": 2,
+        "approved before the contract was signed": 1,
+        "waived": 1,
+    }
+
+
+def test_project_lead_time_runs_on_for_open_projects_and_leaves_cancelled_ones_out() -> None:
+    def project(key: str, **columns: Any) -> dict[str, Any]:
+        return {"project_id": key, "signed_at": MAY, "required_gate_count": 3, "status": "active", **columns}
+
+    done = [project(f"d{days}", completed_at=MAY, lead_days=days) for days in (10.0, 20, 30, 40, 50, 60)]
+    con = hand_made(projects=[
+        *done,
+        *(project(f"o{n}", lead_age_days=45.0) for n in range(3)),
+        project("cancelled", status="cancelled", lead_age_days=90.0),
+        project("empty", required_gate_count=0),
+        project("unsigned", signed_at=None),
+    ])  # fmt: skip
+    found = told(con, "F3")
+    assert (found["value"], found["n"], found["open_n"]) == (50.0, 6, 3)
+    assert left_out(con, "F3")["project cancelled"] == 1
+    assert left_out(con, "F3")["contract not signed"] == 1
+
+
+def attempts(count: int, **columns: Any) -> list[dict[str, Any]]:
+    usual = {
+        "gate_id": "g0",
+        "decided_by_side": "client",
+        "began_at": MAY,
+        "submitted_at": MAY,
+        "decision": "approved",
+        "is_open": False,
+    }
+    return [{**usual, "attempt": n, **columns} for n in range(count)]
+
+
+def test_waits_are_told_by_who_decides_and_undecided_ones_run_on() -> None:
+    con = hand_made(
+        gates=rows(1),
+        gate_attempts=[
+            *attempts(6, wait_days=4.0),
+            *attempts(6, wait_days=9.0, decided_by_side="authority"),
+            *attempts(2, wait_age_days=30.0, is_open=True, decision=None),
+            *attempts(1, submitted_at=None, wait_days=None),
+            *attempts(1, wait_days=50.0, decision="waived"),
+        ],
+    )
+    by_side = (
+        answer(con, Question("F5w", by=("decided_by_side",))).select("decided_by_side", "value", "n", "open_n").rows()
+    )
+    assert by_side == [("client", 4.0, 6, 2), ("authority", 9.0, 6, 0)]
+    assert left_out(con, "F5w") == {"not submitted": 1, "waived or cancelled while it waited": 1}
+
+
+def test_work_is_told_by_attempt_and_leaves_out_what_a_waiver_cut_short() -> None:
+    con = hand_made(
+        gates=[*rows(1), *rows(1, gate_id="wrong", has_chronology_violation=True)],
+        gate_attempts=[
+            *attempts(6, work_days=3.0, opened_by="start"),
+            *attempts(2, work_age_days=8.0, is_open=True, submitted_at=None, decision=None),
+            *attempts(1, work_days=1.0, decision="waived", submitted_at=None),
+            *attempts(1, gate_id="wrong", work_days=-7.0),
+        ],
+    )
+    assert (told(con, "F5")["value"], told(con, "F5")["n"], told(con, "F5")["open_n"]) == (3.0, 6, 2)
+    assert left_out(con, "F5") == {"out of order in time": 1, "waived or cancelled before it was submitted": 1}
+
+
+def test_rework_loops_are_attempts_after_the_first_over_approved_gates() -> None:
+    con = hand_made(
+        gates=[
+            *rows(3, rework_count=0, attempt_count=1),
+            *rows(1, rework_count=2, attempt_count=3),
+            *rows(5, rework_count=4, **OPEN),
+        ]
+    )
+    assert (told(con, "F9l")["value"], told(con, "F9l")["n"], told(con, "F9")["value"]) == (0.5, 4, 25)
+
+
+def test_throughput_weighs_by_amount_too_and_counts_the_gates_without_one() -> None:
+    con = hand_made(gates=[*rows(2, bills_amount=400), *rows(1), *rows(1, bills_amount=900, **OPEN)])
+    assert (told(con, "F10")["value"], told(con, "F10v")["value"]) == (3, 800)
+    assert left_out(con, "F10v") == {"not approved": 1, "value not known": 1}
+    by_week = series(con, Question("F10v", since=date(2026, 4, 27), until=date(2026, 5, 17)), "week")
+    assert by_week["value"].to_list() == [0, 800, 0]
+
+
+def test_service_attainment_waits_until_the_days_promised_are_over_for_fast_gates_too() -> None:
+    begun = datetime(2026, 6, 1, 12)
+    con = hand_made(
+        gates=[
+            *(row for days in (5.0, 10, 12) for row in rows(cycle_days=days, started_at=begun, service_days=20.0)),
+            *rows(1, started_at=begun, service_days=40.0, **OPEN),
+            *rows(1, cycle_days=1.0, started_at=datetime(2026, 6, 25, 12), service_days=20.0),
+            *rows(1, started_at=begun, status="waived", approved_at=None),
+            *rows(1, status="not_started", approved_at=None),
+        ]
+    )
+    ten = {"settings": {"target_days": 10.0}}
+    assert (told(con, "F14", **ten)["value"], told(con, "F14", **ten)["n"]) == (50, 4)
+    assert left_out(con, "F14", **ten) == {"its days are not over": 1, "waived": 1, "not started": 1}
+    # as of 30 June the 29 days promised by the playbook's own 20 are over for three, its 40 for none
+    assert (told(con, "F14")["value"], told(con, "F14")["n"]) == (100, 3)
+    exactly = {"settings": {"target_days": 29.0}}
+    assert told(con, "F14", **exactly)["n"] == 4
+
+
+def test_without_a_playbook_and_a_target_no_service_is_promised() -> None:
+    con = hand_made(gates=rows(2, cycle_days=5.0, started_at=MAY))
+    assert left_out(con, "F14") == {"no days promised": 2}
+
+
+def stay(entered: tuple[int, int], left: tuple[int, int] | None = None, **columns: Any) -> dict[str, Any]:
+    """A stay in progress from one (month, day) to another, which is both an arrival and a departure."""
+    entered_on, left_on = date(2026, *entered), date(2026, *left) if left else None
+    ended = {"next_state": "approved", "is_departure": True} if left else {"is_departure": False}
+    usual = {
+        "state": "in_progress",
+        "kind": "gate",
+        "is_work_in_progress": True,
+        "is_arrival": True,
+        "is_first_entry": True,
+    }
+    return {
+        "gate_id": f"g{entered}",
+        "entered_on": entered_on,
+        "left_on": left_on,
+        "arrived_on": entered_on,
+        **usual,
+        **ended,
+        **columns,
+    }
+
+
+def little(con: duckdb.DuckDBPyConnection, since: date, until: date) -> dict[str, float]:
+    return dict(answer(con, Question("F15", since=since, until=until)).select("step", "value").rows())
+
+
+def test_littles_law_holds_over_a_window_and_tells_whether_its_stationary_form_may_be_used() -> None:
+    con = hand_made(gate_states=[stay((4, 28), (5, 3)), stay((5, 2), (5, 8)), stay((5, 6)), stay((3, 1), (4, 2))])
+    found = little(con, date(2026, 5, 1), date(2026, 5, 10))
+    assert [found[label] for label in ("Days of the window", "Item-days", "Average in progress")] == [10, 13, 1.3]
+    assert [found[label] for label in ("Arrivals", "Departures", "Throughput per day")] == [2, 2, 0.2]
+    assert [found[label] for label in ("In progress before the window", "In progress at its end")] == [1, 1]
+    assert found["Mean time in progress within the window"] == pytest.approx(13 / 3)
+    assert found["Average in progress ÷ throughput"] == pytest.approx(6.5)
+    lights = [value for label, value in found.items() if label.startswith("1 where")]
+    assert lights == [1, 1, 1, 0, 1]  # the one before was 2 days old, the one at the end is 4
+    per_day = series(con, Question("F11", since=date(2026, 5, 1), until=date(2026, 5, 10)), "day")
+    assert per_day["value"].to_list() == [1, 2, 1, 1, 1, 2, 2, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("light", "broken"),
+    [
+        (0, [stay((5, 4))]),
+        (1, [stay((5, 4), (5, 9), next_state="waived")]),
+        (2, [stay((5, 4))]),
+        (3, [stay((4, 20))]),
+        (4, [stay((5, 4), (5, 9), kind="inspection")]),
+    ],
+)
+def test_each_assumption_of_the_stationary_form_goes_out_by_itself(light: int, broken: list[dict[str, Any]]) -> None:
+    # arrivals and departures match, and the one at the end is as old as the one at the start was
+    steady = [stay((4, 28), (5, 3)), stay((5, 8)), stay((5, 5), (5, 6))]
+
+    def lights(states: list[dict[str, Any]]) -> list[float]:
+        return [
+            value
+            for label, value in little(hand_made(gate_states=states), date(2026, 5, 1), date(2026, 5, 10)).items()
+            if label.startswith("1 where")
+        ]
+
+    assert lights(steady) == [1, 1, 1, 1, 1]
+    assert lights([*steady, *broken])[light] == 0
+
+
+@pytest.mark.parametrize(
+    ("since", "until"), [(date(2026, 2, 1), date(2026, 4, 30)), (date(2026, 3, 10), date(2026, 3, 10))]
+)
+def test_item_days_of_a_window_are_the_sum_of_gates_in_progress_over_its_days(
+    world: World, since: date, until: date
+) -> None:
+    milestones, happened = orderly(4)
+    con = world(projects=projects(), milestones=milestones, milestone_events=happened)
+    found = little(con, since, until)
+    daily = series(con, Question("F11", since=since, until=until), "day")
+    assert daily["value"].sum() == found["Item-days"] > 0
+    assert (
+        found["In progress before the window"] + found["Arrivals"] - found["Departures"]
+        == found["In progress at its end"]
+    )
+    assert daily["value"].to_list()[-1] == found["In progress at its end"]
+
+
+def test_bands_of_cumulative_flow_never_fall(world: World) -> None:
+    milestones, happened = orderly(4)
+    con = world(projects=projects(), milestones=milestones, milestone_events=happened)
+    bands = series(con, Question("F16", by=("state",)), "day")
+    assert bands.select(pl.col("value").diff().over("state").min()).item() == 0
+    assert set(bands["state"]) == {
+        "in_progress",
+        "awaiting_decision",
+        "changes_requested",
+        "approved",
+        "waived",
+        "cancelled",
+    }
+    last = dict(bands.group_by("state", maintain_order=True).last().select("state", "value").rows())
+    assert last["approved"] == shown(con, "count(*)", "gates where first_approved_at is not null")[0][0]
+
+
+def test_a_gate_sent_back_twice_adds_once_to_each_band(world: World) -> None:
+    story = [("started", 3), ("submitted", 4), ("rejected", 6), ("submitted", 8), ("rejected", 9), ("submitted", 10)]
+    con = world(milestone_events=events("g1", *[(kind, day(number)) for kind, number in story]))
+    bands = answer(con, Question("F16", by=("state",))).select("state", "value").rows()
+    assert bands == [("in_progress", 1), ("awaiting_decision", 1), ("changes_requested", 1)]
+
+
+def test_gates_are_in_progress_by_the_end_of_the_projects_own_day(world: World) -> None:
+    # 02:00 UTC on the 8th is the evening of the 7th in New York
+    story = [("started", day(4)), ("approved", day(8, "02:00:00")), ("reopened", day(11)), ("approved", day(12))]
+    con = world(milestone_events=events("g1", *story))
+    daily = series(con, Question("F11", since=date(2026, 1, 3), until=date(2026, 1, 13)), "day")
+    assert daily["value"].to_list() == [0, 1, 1, 1, 0, 0, 0, 0, 1, 0, 0]
+
+
+def test_notice_and_acceptance_are_measured_apart_and_what_the_start_made_idle_is_not_waited_for() -> None:
+    def handed(count: int, **columns: Any) -> list[dict[str, Any]]:
+        return [
+            {
+                "handoff_id": f"h{n}",
+                "approved_at": MAY,
+                "notified_at": MAY,
+                "accepted_at": MAY,
+                "started_at": MAY,
+                **columns,
+            }
+            for n in range(count)
+        ]
+
+    con = hand_made(
+        handoffs=[
+            *handed(5, notify_days=1.0, accept_days=2.0),
+            *handed(1, notify_days=-3.0, accept_days=-1.0),
+            *handed(2, notify_days=1.0, accept_days=None, accepted_at=None, started_at=None, accept_age_days=9.0),
+            *handed(1, notified_at=None, accepted_at=None, notify_age_days=9.0),
+            *handed(4, approved_at=None, notify_days=None, accept_days=None, notified_at=None, accepted_at=None),
+        ]
+    )
+    notice, acceptance = told(con, "F20n", clock="elapsed"), told(con, "F20a", clock="elapsed")
+    assert (notice["value"], notice["n"], notice["open_n"]) == (1.0, 8, 0)
+    assert (acceptance["value"], acceptance["n"], acceptance["open_n"]) == (2.0, 6, 2)
+    assert left_out(con, "F20n", clock="elapsed") == {"gate not approved": 4, "begun without notice": 1}
+    assert left_out(con, "F20a", clock="elapsed") == {"gate not approved": 4, "notice not recorded": 1}
+
+
+@pytest.mark.parametrize(("clock", "days"), [("working", [1.0, 0.25, 0.625]), ("elapsed", [3.0, 0.25, 2.625])])
+def test_hand_offs_are_told_in_working_days_unless_elapsed_ones_are_asked_for(
+    world: World, clock: Clock, days: list[float]
+) -> None:
+    # Friday 9 January noon to Monday noon, in New York
+    handed = {
+        "notified_at": "2026-01-09T23:00:00Z",
+        "accepted_at": "2026-01-12T14:00:00Z",
+        "started_at": "2026-01-12T17:00:00Z",
+    }
+    con = world(
+        milestone_events=events("g1", ("approved", "2026-01-09T17:00:00Z")),
+        handoffs=[{"source_key": "h1", "milestone": "g1", "to_team": "build", **handed}],
+    )
+    asked = [distribution(con, Question(name, clock=clock))["value"].to_list() for name in ("F20", "F20n", "F20a")]
+    assert asked == [[each] for each in days]
+    assert answer(con, Question("F20a")).equals(answer(con, Question("F20a", clock="working")))
+
+
+def test_lateness_of_documents_is_a_gates_and_missing_ones_run_on() -> None:
+    needing = {"required_document_count": 2, "first_submitted_at": MAY}
+    con = hand_made(
+        gates=[
+            *rows(3, late_document_days=0.0, **needing),
+            *rows(4, late_document_days=6.0, **needing),
+            *rows(1, missing_document_days=30.0, **needing),
+            *rows(1),
+            *rows(1, required_document_count=1),
+        ]
+    )
+    found = told(con, "F21d")
+    assert (found["value"], found["n"], found["open_n"]) == (6.0, 7, 1)
+    assert left_out(con, "F21d") == {"no document required": 1, "gate not submitted yet": 1}
+
+
+def test_fewer_gates_than_the_sample_can_bear_show_how_few_and_no_number() -> None:
+    con = hand_made(gates=rows(5, lead_days=3.0, lead_from_at=MAY))
+    assert (told(con, "F2")["value"], told(con, "F2")["note"]) == (None, "n = 5: too few")
+
+
+def test_a_flow_measure_of_an_empty_source_says_that_nothing_matches(world: World) -> None:
+    con = world(clients=[], projects=[], milestones=[])
+    for name in ("F2", "F3", "F4", "F5", "F5w", "F9l", "F14", "F20n", "F20a", "F21d"):
+        assert (told(con, name)["value"], told(con, name)["note"]) == (None, "nothing matches the filter")
+    assert answer(con, Question("F15"))["value"].null_count() == 20
+    assert series(con, Question("F16", by=("state",)), "week").is_empty()
