@@ -130,7 +130,8 @@ def test_what_comes_in_after_a_write_off_makes_it_smaller(world: World) -> None:
     con = world(invoices=[lost], payments=paid)
     assert standing(con, "2026-04-01") == {"payable": "250.00"}
     assert (standing(con, "2026-04-02"), standing(con)) == ({}, {})
-    assert moved(con) == {"invoiced": "400.00", "paid": "-200.00", "written_off": "-200.00"}
+    for column in ("amount", "amount_local"):
+        assert moved(con, column) == {"invoiced": "400.00", "paid": "-200.00", "written_off": "-200.00"}
 
 
 def test_a_payment_before_its_invoice_counts_from_the_issue(world: World) -> None:
@@ -308,6 +309,34 @@ def test_gate_to_cash_is_the_firm_the_client_the_bill_and_the_payment(world: Wor
     assert (unpaid["cash_cycle_days"], unpaid["payment_days"], unpaid["cash_age_days"]) == (None, None, 30)
 
 
+def test_what_the_client_does_not_hold_of_a_gate_counts_as_the_firms(world: World) -> None:
+    stops = [
+        ("started", "2026-01-03T12:00:00Z", "team"),
+        ("submitted", "2026-01-05T12:00:00Z", "team"),
+        ("changes_requested", "2026-01-06T12:00:00Z", "authority"),
+        ("submitted", "2026-01-07T12:00:00Z", "team"),
+        ("approved", "2026-01-09T12:00:00Z", "client"),
+        ("reopened", "2026-01-12T12:00:00Z", "client"),
+        ("submitted", "2026-01-13T12:00:00Z", "team"),
+        ("approved", "2026-01-17T12:00:00Z", "team"),
+    ]
+    happened = [
+        {"source_key": f"e{n}", "milestone": "g1", "type": kind, "occurred_at": at, "actor_side": side, "origin": "log"}
+        for n, (kind, at, side) in enumerate(stops)
+    ]
+    bill = invoice(issued_at="2026-01-18T12:00:00Z")
+    con = world(
+        milestone_events=happened,
+        invoices=[bill],
+        invoice_lines=[line("l1")],
+        payments=[payment("a", "2026-01-20T12:00:00Z", "400.00")],
+    )
+    gate = one(con, "billable_gates")
+    # work 2 + 1 + 1, an authority's wait 1, idle 3, the team's own wait 4; the client's wait 2
+    assert (gate["firm_days"], gate["client_wait_days"], gate["cash_cycle_days"]) == (12, 2, 17)
+    assert broken(con) == []
+
+
 def test_a_gate_one_of_whose_invoices_was_written_off_ends_there(world: World) -> None:
     lost = invoice(status="uncollectible", recorded_at="2026-03-04T12:00:00Z")
     gate = one(world(milestone_events=HANDED, invoices=[lost], invoice_lines=[line("l1")]), "billable_gates")
@@ -319,7 +348,7 @@ def test_a_gate_one_of_whose_invoices_was_written_off_ends_there(world: World) -
 
 PLAN = [
     {"source_key": "b1", "milestone": "g1", "due_on": "2026-01-10", "recorded_at": "2025-12-01T12:00:00Z"},
-    {"source_key": "b2", "milestone": "g1", "due_on": "2026-09-30", "recorded_at": "2026-01-15T12:00:00Z"},
+    {"source_key": "b2", "milestone": "g1", "due_on": "2026-09-30", "recorded_at": "2026-01-05T12:00:00Z"},
 ]
 CAUSES = ("late_gate", "uninvoiced", "disputed")
 
@@ -354,6 +383,19 @@ def test_slipped_billing_is_split_by_the_gate_the_bill_and_the_dispute(world: Wo
     assert slipped(con) == [0, 50, 250]
     # 400 were 3 days behind when approved; then 100 for 2 days, 250 for 5, 50 for 17; 250 have been disputed for 12
     assert slipped(con, "amount_days") == [400 * 3, 100 * 2 + 250 * 5 + 50 * 17, 250 * 12]
+
+
+def test_a_disputed_bill_that_was_sent_again_holds_nothing_back(world: World) -> None:
+    bills = [
+        invoice(disputed="true"),
+        invoice("i2", issued_at="2026-01-20T12:00:00Z", recorded_at="2026-01-20T12:00:00Z"),
+    ]
+    lines = [line("l1"), line("l2", invoice="i2")]
+    con = world(
+        "2026-01-30T17:00:00", milestone_plans=PLAN, milestone_events=APPROVED, invoices=bills, invoice_lines=lines
+    )
+    assert slipped(con) == [0, 0, 0]
+    assert slipped(con, "amount_days") == [0, 400 * 10, 0]
 
 
 # What the measures make of it
@@ -440,12 +482,16 @@ def test_b1_gates_wait_on_and_deposits_bill_none(world: World) -> None:
     gates = [{**GATE, "source_key": key, "sequence": n, "bills_pct": 10} for n, key in enumerate(("g1", "g2", "g3"))]
     approved = [row for gate in gates for row in events(str(gate["source_key"]), *BOTH)]
     bills = [invoice(total="60.00"), invoice("i2", kind="deposit", total="100.00")]
-    lines = [line("l1", amount="60.00"), line("l2", invoice="i2", milestone="g2", amount="100.00")]
+    lines = [
+        line("l1", amount="60.00"),
+        *(line(f"d{n}", invoice="i2", milestone=f"g{n}", amount=paid) for n, paid in DEPOSIT),
+    ]
     con = world(milestones=gates, milestone_events=approved, invoices=bills, invoice_lines=lines)
     counted = {name: (row["n"], row["open_n"]) for name in ("B1", "B1g", "B1f", "B1c") for row in [asked(con, name)]}
-    assert counted == {"B1": (1, 1), "B1g": (0, 2), "B1f": (1, 1), "B1c": (0, 2)}
+    assert counted == {"B1": (1, 1), "B1g": (0, 2), "B1f": (1, 1), "B1c": (0, 2)}  # g2 is the deposit's
 
 
+DEPOSIT = ((2, "100.00"), (3, "40.00"))  # all of one gate, a part of another
 BOTH = (("started", "2026-01-03T12:00:00Z"), ("approved", "2026-01-09T12:00:00Z"))
 
 
