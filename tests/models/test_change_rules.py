@@ -420,6 +420,17 @@ def test_a_gate_is_changed_once_by_approved_change_orders_and_not_where_it_was_a
     assert (counts, value(con, "C10")) == ([3, 1, 1, 1], 100.0)
 
 
+def test_a_gate_added_and_deleted_again_is_two_changes(world: World) -> None:
+    gates = [GATE, {**GATE, "source_key": "g2", "sequence": 2, "deleted_at": "2026-03-01T00:00:00Z"}]
+    plans = [
+        *planned("g1", ("2025-12-20T12:00:00Z", "2026-06-01")),
+        *planned("g2", ("2026-02-01T12:00:00Z", "2026-06-01")),
+    ]
+    row = one(world(milestones=gates, milestone_plans=plans), "project_scopes")
+    counts = [row[f"{name}_gate_count"] for name in ("baseline", "added", "changed", "deleted")]
+    assert counts == [1, 1, 0, 1]
+
+
 def test_a_gate_dropped_before_the_kickoff_never_counted(world: World) -> None:
     gates = [GATE, {**GATE, "source_key": "g2", "sequence": 2}]
     con = world(milestones=gates, milestone_events=events("g2", ("cancelled", "2026-01-01T12:00:00Z")))
