@@ -175,6 +175,19 @@ def test_a_source_that_resends_old_records_changes_no_frozen_score(
     assert unset(con) == {"visibility"}  # the version in force at kickoff, whenever it came
 
 
+def test_two_versions_of_one_instant_come_out_the_same_whichever_came_first() -> None:
+    told = []
+    for order in ((0, 1), (1, 0)):
+        with duckdb.connect() as con:
+            prepare(con)
+            for number, place in enumerate(order):
+                version = {**VERSIONS[place], "recorded_at": "2025-12-20T12:00:00Z"}
+                refresh(con, f"2026-03-0{number + 1}T00:00:00", milestones=[version])
+            told.append((unset(con), len(seen(con))))
+    assert told[0] == told[1]
+    assert told[0][1] == 2
+
+
 @pytest.mark.parametrize("order", list(permutations(range(3))))
 def test_old_versions_sent_together_are_remembered_and_the_newest_stands(world: World, order: tuple[int, ...]) -> None:
     con = world(milestones=[VERSIONS[place] for place in order], milestone_plans=[PLAN])
