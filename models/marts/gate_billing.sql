@@ -27,12 +27,17 @@ columns:
   amount_local: Amount without tax, in the invoice's currency; negative on a credit note.
   amount: The same in the reporting currency, at the rate of the day of issue.
   contract_amount_local: The same in the contract's currency.
+  line: The line of the paper that it is part of, where one line bills several gates.
+  line_amount_local: Amount of that whole line.
+  line_allocated_amount_local: What of that line is allocated, all gates and change orders together.
+  is_over_allocated: True where an invoice's lines add up to more than it bills without tax.
   link_method: How the gate or change order was found; null where neither was.
   link_confidence: Confidence in that link, 0 to 1.
   source: The source the record came from.
   source_key: The record's key in that source.
 fail:
   - amount is not null
+  - line_amount_local is null or abs(line_allocated_amount_local) <= abs(line_amount_local)
 */
 with lines as (
     select
@@ -42,10 +47,17 @@ with lines as (
         lines.change_order_id,
         lines.amount as amount_local,
         lines.rate,
+        lines.line,
+        lines.line_amount,
+        case
+            when lines.line is not null then sum(lines.amount) over (partition by lines.invoice_id, lines.line)
+        end as line_allocated,
+        abs(sum(lines.amount) over (partition by lines.invoice_id)) as invoice_allocated,
         lines.link_method,
         lines.link_confidence,
         lines.source,
         lines.source_key,
+        abs(invoices.total - coalesce(invoices.tax, 0)) as invoice_net,
         invoices.client_id,
         invoices.project_id,
         invoices.number,
@@ -111,6 +123,10 @@ select
                 )
             )
     end as contract_amount_local,
+    lines.line,
+    lines.line_amount as line_amount_local,
+    cast(lines.line_allocated as decimal(18, 2)) as line_allocated_amount_local,
+    coalesce(lines.invoice_allocated > lines.invoice_net, false) as is_over_allocated,
     lines.link_method,
     lines.link_confidence,
     lines.source,

@@ -2,7 +2,7 @@
 row: One row per record that stands in the tables and yet does not fit, with what is odd about it.
 columns:
   entity: What it is a record of.
-  reason: Kind of oddity - out of order in time, or matched to nothing.
+  reason: Kind of oddity - out of order in time, matched to nothing, or over-allocated.
   detail: What is wrong, in words.
   project_id: The project, as source:key.
   client_id: The client, as source:key.
@@ -15,7 +15,7 @@ columns:
   source: The source the record came from.
   source_key: The record's key in that source.
 fail:
-  - reason in ('out of order in time', 'matched to nothing')
+  - reason in ('out of order in time', 'matched to nothing', 'over-allocated')
 */
 select
     'milestones' as entity,
@@ -136,3 +136,20 @@ select
     source_key
 from marts.gate_billing
 where is_billed and gate_id is null and change_order_id is null and kind not in ('deposit', 'retention_release')
+union all
+select
+    'invoice_lines' as entity,
+    'over-allocated' as reason,
+    'the lines of its invoice add up to more than the invoice bills without tax' as detail,
+    project_id,
+    client_id,
+    firm,
+    client,
+    project,
+    playbook,
+    manager,
+    number as subject,
+    source,
+    source_key
+from marts.gate_billing
+where is_billed and is_over_allocated

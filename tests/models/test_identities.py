@@ -122,7 +122,9 @@ def test_a_clients_numbers_do_not_move_when_another_clients_records_change(recor
 
 
 def steps(con: duckdb.DuckDBPyConnection, measure: str, **asked: Any) -> dict[str, float]:
-    return dict(answer(con, Question(measure, **asked)).select("step", "value").iter_rows())
+    """The value of each step; all zero where there is no row to add up."""
+    found = answer(con, Question(measure, **asked))
+    return {step: value or 0.0 for step, value in found.select("step", "value").iter_rows()}
 
 
 @few
@@ -134,15 +136,13 @@ def test_receivables_roll_forward_to_the_balance_that_aging_shows(records: Recor
     buckets = answer(con, Question("B8", by=("aging_bucket",)))
     assert whole["Opening"] == pytest.approx(before["Closing"], abs=0.004)
     assert whole["Closing"] == pytest.approx(buckets["value"].sum(), abs=0.004)
-    assert answer(con, Question("B8"))["value"][0] == pytest.approx(buckets["value"].sum(), abs=0.004)
+    assert (answer(con, Question("B8"))["value"][0] or 0) == pytest.approx(buckets["value"].sum(), abs=0.004)
 
 
 @few
 @given(portfolios())
 def test_a_contract_is_its_changes_and_what_is_billed_is_paid_held_or_open(records: Records) -> None:
-    (found,) = [steps(made(records), "C11")]
-    if found["original contract"] is None:  # no project has an amount
-        return
+    found = steps(made(records), "C11")
     left = found["contract now"] - found["invoiced, without tax"] - found["left to invoice"]
     assert left == pytest.approx(found["exchange differences"], abs=0.004)
     settled = found["paid"] + found["retained"] + found["written off"] + found["open"]
@@ -164,7 +164,7 @@ def test_gate_to_cash_is_the_sum_of_its_four_parts(records: Records) -> None:
 def test_item_days_are_the_gates_in_progress_added_up_over_days(records: Records, since: date) -> None:
     con, until = made(records), date(2026, 6, 28)
     daily = series(con, Question("F11", since=since, until=until), "day")
-    assert steps(con, "F15", since=since, until=until)["item-days"] == pytest.approx(daily["value"].sum())
+    assert steps(con, "F15", since=since, until=until)["Item-days"] == pytest.approx(daily["value"].sum())
 
 
 @few

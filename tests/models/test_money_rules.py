@@ -8,6 +8,8 @@ import pytest
 from small_bills import APPROVED, invoice, line, payment
 from small_worlds import GATE, PROJECT, World, events, one
 
+from models import build, catalog
+
 
 def test_billing_lag_is_issue_less_final_approval(world: World) -> None:
     con = world(milestone_events=APPROVED, invoices=[invoice()], invoice_lines=[line("l1")])
@@ -105,6 +107,22 @@ def test_one_invoice_may_bill_two_gates_and_two_invoices_one(world: World) -> No
     second = one(con, "gates", "source_key = 'g2'")
     # 300 after two days and 300 after nine
     assert (second["billing_lag_days"], str(second["fully_invoiced_at"])) == (5.5, "2026-01-19 12:00:00")
+
+
+def test_no_more_of_a_line_is_allocated_than_it_is_worth(world: World) -> None:
+    second = {**GATE, "source_key": "g2", "name": "Concept", "sequence": 2}
+    parts = [
+        line("l1", line="1", line_amount="400.00", amount="250.00"),
+        line("l2", line="1", line_amount="400.00", amount="150.00", milestone="g2"),
+        line("l3", line="2", line_amount="90.00", amount="90.00", milestone="g2"),
+    ]
+    con = world(milestones=[GATE, second], invoices=[invoice(total="490.00")], invoice_lines=parts)
+    assert [finding for finding in build.check(con, catalog.marts()["gate_billing"]) if not finding.passed] == []
+    parts[1]["amount"] = "150.01"
+    con = world(milestones=[GATE, second], invoices=[invoice(total="490.00")], invoice_lines=parts)
+    (broken,) = [finding for finding in build.check(con, catalog.marts()["gate_billing"]) if not finding.passed]
+    assert (broken.severity, broken.count) == ("fail", 2)
+    assert {row["invoice_line_id"] for row in broken.sample} == {"t:l1", "t:l2"}
 
 
 def test_retainage_is_held_apart_and_its_release_bills_no_gate_twice(world: World) -> None:

@@ -88,6 +88,10 @@ def test_records_in_order_are_not_listed(world: World) -> None:
             {"invoice_lines": [{**LINE, "milestone": None}]},
             ("invoice_lines", "matched to nothing", "the invoice line names no gate and no change order", "l1"),
         ),
+        (
+            {"invoice_lines": [LINE, {**LINE, "source_key": "l2", "amount": "0.01"}]},
+            ("invoice_lines", "over-allocated", "the lines of its invoice add up to more than the invoice bills without tax", "l2"),
+        ),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_listed_with_its_reason(
