@@ -298,6 +298,26 @@ def test_a_hand_off_that_began_early_is_negative_in_working_days_too(made: Made)
     assert (handoff["latency_days"], handoff["latency_working_days"]) == (-3, -1)
 
 
+def test_a_hand_off_runs_on_the_teams_calendar_and_a_change_order_on_the_projects(made: Made) -> None:
+    # Friday 3 July 2026 is off in the United States alone
+    con = made(
+        "2026-07-31T00:00:00",
+        client={"country": "US"},
+        project={"country": "DE"},
+        team={"country": "US"},
+        milestone_events=events("g1", ("approved", "2026-07-02T04:00:00Z")),
+        handoffs=[{"source_key": "h1", "milestone": "g1", "to_team": "build", "started_at": "2026-07-04T04:00:00Z"}],
+        change_orders=[
+            {
+                "source_key": "o1", "project": "p1", "status": "rejected",
+                "submitted_at": "2026-07-02T04:00:00Z", "decided_at": "2026-07-04T04:00:00Z",
+            }
+        ],
+    )  # fmt: skip
+    assert one(con, "handoffs")["latency_working_days"] == 1
+    assert one(con, "change_orders")["decision_working_days"] == 2
+
+
 def test_a_phase_is_counted_in_the_projects_working_days(made: Made) -> None:
     con = made(
         milestones=[GATE, {**GATE, "source_key": "g2", "sequence": 2}],

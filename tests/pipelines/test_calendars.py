@@ -143,3 +143,21 @@ def test_where_a_firm_moves_its_working_days_are_counted_anew_and_an_old_clock_t
         assert con.execute(sql).fetchall() == [("Europe/Berlin|IL",)]
     with warehouse.rebuilt(settings, datetime(2026, 1, 6, tzinfo=UTC)) as con:
         assert con.execute(sql).fetchall() == [("Europe/Berlin|IL",)]
+
+
+@pytest.mark.slow
+def test_another_default_country_and_another_year_lay_the_days_out_anew(tmp_path: Path) -> None:
+    settings = found(tmp_path)
+    assert settings.config is not None
+    ends = []
+    for told, as_of in [("", JUNE), ('country = "DE"\n', JUNE), ("", datetime(2027, 1, 2, tzinfo=UTC))]:
+        settings.config.write_text(told + settings.config.read_text("utf-8"), "utf-8")
+        settings = load(settings.data, settings.config, {})
+        assert refreshing.refresh(settings, as_of=as_of).problems == ()
+        with duckdb.connect(str(settings.warehouse), read_only=True) as con:
+            ends += con.execute("select any_value(calendar), max(day_on) from marts.working_days").fetchall()
+    assert ends == [
+        ("Europe/Berlin", date(2027, 12, 31)),
+        ("Europe/Berlin|DE", date(2027, 12, 31)),
+        ("Europe/Berlin|DE", date(2028, 12, 31)),
+    ]
