@@ -148,15 +148,36 @@ def test_noon_of_a_day_of_23_hours_lies_eleven_hours_in(made: Made) -> None:
 
 def test_a_holiday_of_one_subdivision_counts_there_alone(made: Made) -> None:
     # Corpus Christi, 4 June 2026, is off in Bavaria and not in Berlin
-    told = {"starts": "2026-06-02T22:00:00", "ends": "2026-06-04T22:00:00"}
+    con = made(
+        client={"timezone": "Europe/Berlin", "country": "DE", "subdivision": "BY"},
+        project={"timezone": "Europe/Berlin", "country": "DE", "subdivision": "BE"},
+    )
     found = {
-        state: days_on(
-            made(project={"timezone": "Europe/Berlin", "country": "DE", "subdivision": state}),
-            f"Europe/Berlin|DE|{state}", **told,
-        )
+        state: days_on(con, f"Europe/Berlin|DE|{state}", "2026-06-02T22:00:00", "2026-06-04T22:00:00")
         for state in ("BY", "BE")
-    }  # fmt: skip
+    }
     assert found == {"BY": 1, "BE": 2}
+
+
+def test_the_days_of_a_clock_are_those_of_its_zone_and_not_of_utc(made: Made) -> None:
+    # in New York from Friday 23:00, which is Saturday in UTC, to Monday 01:00: an hour at either end of a weekend
+    told = ("2026-01-10T04:00:00Z", "2026-01-12T06:00:00Z")
+    con = made(
+        milestone_events=events("g1", ("started", told[0]), ("submitted", told[0]), ("approved", told[1])),
+        handoffs=[{"source_key": "h1", "milestone": "g1", "to_team": "build", "started_at": "2026-01-17T04:00:00Z"}],
+        change_orders=[
+            {"source_key": "o1", "project": "p1", "status": "rejected", "submitted_at": told[0], "decided_at": told[1]}
+        ],
+        payments=[{"source_key": "y1", "invoice": "i1", "received_at": told[1], "amount": "9.00", "currency": "USD"}],
+        **billed(told[0]),
+    )
+    two_hours = pytest.approx(2 / 24)
+    assert one(con, "gates")["cycle_working_days"] == two_hours
+    assert one(con, "gate_attempts")["wait_working_days"] == two_hours
+    assert one(con, "gate_billing")["billing_lag_working_days"] == pytest.approx(-2 / 24)
+    assert one(con, "handoffs")["latency_working_days"] == pytest.approx(5 - 2 / 24)
+    assert one(con, "change_orders")["decision_working_days"] == two_hours
+    assert one(con, "payments")["cash_working_days"] == two_hours
 
 
 def test_work_runs_on_the_teams_calendar_and_wait_on_the_clients(made: Made) -> None:
@@ -194,8 +215,9 @@ def test_a_wait_for_the_team_runs_on_the_teams_calendar(made: Made) -> None:
             ("approved", "2026-07-03T16:00:00Z"), side="team",
         ),
     )  # fmt: skip
-    clock = one(con, "gate_attempts")
+    clock, gate = one(con, "gate_attempts"), one(con, "gates")
     assert (clock["work_working_days"], clock["wait_working_days"]) == (1, 0.5)
+    assert (gate["work_working_days"], gate["client_wait_working_days"]) == (1, 0)
 
 
 def test_a_weekend_of_friday_and_saturday_leaves_sunday_to_work(made: Made) -> None:
@@ -418,7 +440,7 @@ def test_a_duration_is_answered_on_either_clock_and_a_hand_off_in_working_days_u
 
 def test_every_measure_of_a_span_between_instants_can_be_told_in_working_days(made: Made) -> None:
     told = {name for name, measure in catalogue().items() if measure.working}
-    assert {"F1", "F12", "F20", "B1", "B2", "C4"} <= told
+    assert {"F1", "F4", "F5", "F5w", "F12", "F20", "B1", "B2", "C4"} <= told
     con = made()
     for name in told:
         assert answer(con, Question(name, clock="working")).height >= 0
