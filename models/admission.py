@@ -17,7 +17,7 @@ import sqlglot
 from sqlglot import exp
 
 from models import catalog, terms_seen
-from models.build import LISTED, Connection, Finding, Moment, comment, first, found, parameters, together
+from models.build import LISTED, Connection, Finding, Moment, first, found, parameters, together
 from models.catalog import Entity, Field
 from models.faults import Fault, Problem, fault
 
@@ -59,7 +59,6 @@ def stage(con: Connection, entity: Entity, sources: Sequence[StagedSource], mome
         con.execute(making, parameters(making, moment))
         con.execute("drop table incoming")
         _refuse_missing_rates(con, entity, moment)
-        comment(con, f"staging.{entity.name}", entity.about, {f.column: f.about for f in entity.columns.values()})
         terms_seen.remember(con, entity, moment)
     return warnings(con, entity, sources)
 

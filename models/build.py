@@ -1,4 +1,4 @@
-"""Runs the models: `marts.<rows>` are made from staging, commented from their headers, and checked.
+"""Runs the models: `marts.<rows>` are made from staging, and checked.
 
 Every function works on an open DuckDB connection whose session zone is UTC; no paths, no settings, no clock:
 `as_of` is an argument. Records come into staging in `admission.py`.
@@ -6,7 +6,7 @@ Every function works on an open DuckDB connection whose session zone is UTC; no 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -69,12 +69,11 @@ def _prelude_sql() -> str:
 
 
 def build(con: Connection, model: Model, moment: Moment) -> None:
-    """Makes `marts.<model>`, with the header's words as comments on table and columns."""
+    """Makes `marts.<model>`."""
     try:
         con.execute(f"create or replace table {model.table} as {model.sql}", parameters(model.sql, moment))
     except duckdb.Error as error:
         raise fault(str(model.path), str(error).splitlines()[0], "Mend the model.") from error
-    comment(con, model.table, model.about, model.columns)
 
 
 @contextmanager
@@ -140,17 +139,6 @@ def found(  # noqa: PLR0917 - what, under which name, how grave, and the two hal
     if count:
         sample = con.sql(f"select {columns} {condition} order by all limit {LISTED}").pl().to_dicts()
     return Finding(table, name, severity, count, tuple(sample))
-
-
-def comment(con: Connection, table: str, about: str, columns: Mapping[str, str]) -> None:
-    there = {row[0] for row in con.execute(f"select column_name from (describe {table})").fetchall()}
-    statements = [f"comment on table {table} is {_quoted(about)}"]
-    statements += [f"comment on column {table}.{n} is {_quoted(text)}" for n, text in columns.items() if n in there]
-    con.execute("; ".join(statements))
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def parameters(sql: str, moment: Moment) -> dict[str, Any]:

@@ -21,6 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from models import catalog
+from models.catalog import Model
 from models.faults import fault
 
 if TYPE_CHECKING:
@@ -125,26 +127,18 @@ def _copy(con: duckdb.DuckDBPyConnection, file: Path, card: tuple[str, datetime,
     (source,) = con.execute("select current_database()").fetchall()[0]
     home = f"{_quoted(source)}.marts"
     tables = con.execute(
-        "select table_name, comment from duckdb_tables() where database_name = ? and schema_name = 'marts'"
-        " order by table_name",
-        [source],
-    ).fetchall()
-    columns = con.execute(
-        "select table_name, column_name, comment from duckdb_columns() where database_name = ?"
-        " and schema_name = 'marts' and comment is not null",
+        "select table_name from duckdb_tables() where database_name = ? and schema_name = 'marts' order by table_name",
         [source],
     ).fetchall()
     con.execute(f"attach {_text(str(file))} as snapshot")
     try:
         con.execute("begin")
         con.execute("create schema snapshot.marts")
-        for table, comment in tables:
+        for (table,) in tables:
             here = f"snapshot.marts.{_quoted(table)}"
             con.execute(f"create table {here} as from {home}.{_quoted(table)}")
-            if comment is not None:
-                con.execute(f"comment on table {here} is {_text(comment)}")
-        for table, column, comment in columns:
-            con.execute(f"comment on column snapshot.marts.{_quoted(table)}.{_quoted(column)} is {_text(comment)}")
+            if table in catalog.marts():
+                _comment(con, here, catalog.marts()[table])
         con.execute(
             "create table snapshot.marts.snapshot"
             " (snapshot_id text, as_of timestamp, published_at timestamp, reporting_currency text)"
@@ -221,6 +215,14 @@ def _sync(path: Path) -> None:
 def _plain_utc(value: str | datetime) -> str | datetime:
     """Instants as the marts hold them: UTC, without a zone."""
     return value.astimezone(UTC).replace(tzinfo=None) if isinstance(value, datetime) else value
+
+
+def _comment(con: duckdb.DuckDBPyConnection, table: str, model: Model) -> None:
+    """The header's words as comments on a table and its columns, for whoever opens the file with another tool."""
+    there = {row[0] for row in con.execute(f"select column_name from (describe {table})").fetchall()}
+    statements = [f"comment on table {table} is {_text(model.about)}"]
+    statements += [f"comment on column {table}.{n} is {_text(text)}" for n, text in model.columns.items() if n in there]
+    con.execute("; ".join(statements))
 
 
 def _quoted(name: str) -> str:

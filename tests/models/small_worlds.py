@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from functools import cache
+from typing import Any, cast
 
 import duckdb
 import polars as pl
@@ -71,18 +73,64 @@ def world() -> Iterator[World]:
         before: Callable[[duckdb.DuckDBPyConnection], None] | None = None,
         **records: Rows,
     ) -> duckdb.DuckDBPyConnection:
-        con = duckdb.connect()
+        con = duckdb.connect(config={"threads": 1})  # a few rows: more would only wait for each other
         opened.append(con)
         prepare(con, rates)
         if before:
             before(con)
-        receive(con, "t", {"clients": [CLIENT], "projects": [PROJECT], "milestones": [GATE], **records})
-        make_all(con, [StagedSource("t", None, "raw_t")], as_of)
-        return con
+        told = {"clients": [CLIENT], "projects": [PROJECT], "milestones": [GATE], **records}
+        receive(con, "t", told)
+        at = Moment(as_of=datetime.fromisoformat(as_of))
+        for entity, empty in empty_tables().items():
+            if entity not in told:
+                con.execute(empty)
+        stage_all(con, [StagedSource("t", None, "raw_t")], at, told)
+        return cast(duckdb.DuckDBPyConnection, Unfolding(con, at))
 
     yield make
     for con in opened:
         con.close()
+
+
+@cache
+def empty_tables() -> dict[str, str]:
+    """The statement that makes each staging table without rows, as admission makes it."""
+    with duckdb.connect() as con:
+        prepare(con)
+        stage_all(con, [], Moment(as_of=datetime(2026, 1, 1)))
+        made = con.execute("select table_name, sql from duckdb_tables() where schema_name = 'staging'").fetchall()
+    return dict(made)
+
+
+class Unfolding:
+    """A connection to staged records whose marts are made when a statement first names them, to save the rest."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, at: Moment) -> None:
+        self._con, self._at, self._made = con, at, set[str]()
+
+    def execute(self, sql: str, *rest: Any, **named: Any) -> duckdb.DuckDBPyConnection:
+        self._unfold(sql)
+        return self._con.execute(sql, *rest, **named)
+
+    def sql(self, sql: str, *rest: Any, **named: Any) -> duckdb.DuckDBPyRelation:
+        self._unfold(sql)
+        return self._con.sql(sql, *rest, **named)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._con, name)
+
+    def _unfold(self, sql: str) -> None:
+        for table in re.findall(r"\bmarts\.(\w+)", sql):
+            self._make(table)
+
+    def _make(self, name: str) -> None:
+        model = catalog.marts().get(name)
+        if model is None or name in self._made:
+            return
+        for table in model.reads:
+            self._unfold(table)
+        build.build(self._con, model, self._at)
+        self._made.add(name)
 
 
 def prepare(con: duckdb.DuckDBPyConnection, rates: Rows = (), sources: Sequence[str] = ("t",)) -> None:
@@ -115,14 +163,23 @@ def make_all(
 ) -> list[build.Finding]:
     """Everything as of that instant; `terms` are those of a `Moment`, such as the country where none is named."""
     at = Moment(as_of=datetime.fromisoformat(as_of), **terms)
+    findings = stage_all(con, sources, at)
+    for model in catalog.marts().values():
+        build.build(con, model, at)
+    return findings
+
+
+def stage_all(
+    con: duckdb.DuckDBPyConnection, sources: Sequence[StagedSource], at: Moment, only: Collection[str] = ()
+) -> list[build.Finding]:
+    """Every staging table, or only those, and the calendars of the regions in them."""
     findings = [
         finding
         for entity in catalog.contract().entities.values()
+        if not only or entity.name in only
         for finding in admission.stage(con, entity, sources, at)
     ]
     calendars.load(con, at)
-    for model in catalog.marts().values():
-        build.build(con, model, at)
     return findings
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from models import catalog
 from models.faults import Fault
 from pipelines import snapshots
 
@@ -24,8 +25,6 @@ def warehouse(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     con = duckdb.connect(str(tmp_path / "warehouse.duckdb"))
     con.execute("create schema marts")
     con.execute("create table marts.gates as select 1 as gate_id, 3.5 as cycle_days")
-    con.execute("comment on table marts.gates is 'One row per gate; it''s the firm''s own.'")
-    con.execute("comment on column marts.gates.cycle_days is 'Approval − start, in days.'")
     con.execute("create schema staging")
     con.execute("create table staging.milestones as select 1 as x")
     yield con
@@ -57,13 +56,16 @@ def test_a_snapshot_holds_the_marts_alone_and_one_row_about_itself(
     assert made.path.name.startswith("milepost-20260630T120000Z-")
 
 
-def test_comments_of_tables_and_columns_survive_the_copy(warehouse: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+def test_tables_and_columns_carry_their_headers_words_as_comments(
+    warehouse: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
     made = publish(warehouse, tmp_path / "snapshots")
     with duckdb.connect(str(made.path), read_only=True) as con:
         tables = con.execute("select comment from duckdb_tables() where table_name = 'gates'").fetchall()
         columns = con.execute("select comment from duckdb_columns() where column_name = 'cycle_days'").fetchall()
-    assert tables == [("One row per gate; it's the firm's own.",)]
-    assert columns == [("Approval − start, in days.",)]
+    header = catalog.marts()["gates"]
+    assert tables == [(header.about,)]
+    assert columns == [(header.columns["cycle_days"],)]
 
 
 def test_the_newest_publish_serves_and_the_warehouse_stays_usable(
