@@ -1,7 +1,8 @@
 """Case: a refresh of 100,000 simulated gates from files, table by table, then every measure over its snapshot.
 
 The snapshot is opened as the dashboard opens it, and each measure of the catalogue is asked by client: once with
-a plan nobody has made yet, then the best of three. What stays out: judging an answer.
+a plan nobody has made yet, then the best of three, and the best of three within a year, as pages mostly ask.
+What stays out: judging an answer.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -26,19 +27,22 @@ from pipelines.refreshing import Refresh, Step, refresh
 from pipelines.settings import load
 
 AS_OF = datetime(2026, 11, 20, 12, tzinfo=UTC)
+YEAR = timedelta(days=364)
 SHOWN = 5
+RUNS = 3
 QUICK, SLOW = 0.050, 0.300  # seconds
 PARTS = {"pull": ("raw/",), "build": ("staging/", "marts/"), "publish": ("snapshot",)}
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Seconds one measure took: `cold` with a plan to make, `warm` the best of three."""
+    """Seconds one measure took: `cold` with a plan to make, `warm` the best of three, `dated` within a year."""
 
     measure: str
     clients: int
     cold: float
     warm: float
+    dated: float
 
 
 def run(folder: Path, projects: int, seed: int) -> None:
@@ -97,32 +101,44 @@ def line(step: Step) -> tuple[str, ...]:
 
 
 def asked(con: duckdb.DuckDBPyConnection, name: str) -> Asked:
-    """A cursor for each question, as a page takes."""
-    seconds, clients = [], 0
-    for _ in range(4):
-        began = time.perf_counter()
-        cursor = con.cursor()
-        answered = measure.answer(cursor, Question(name, by=("client",)))
-        cursor.close()
-        seconds.append(time.perf_counter() - began)
-        clients = answered["client"].n_unique()
-    return Asked(name, clients, seconds[0], min(seconds[1:]))
+    plain = Question(name, by=("client",))
+    cold, clients = taken(con, plain)
+    warm = min(taken(con, plain)[0] for _ in range(RUNS))
+    dated = min(taken(con, replace(plain, since=AS_OF.date() - YEAR, until=AS_OF.date()))[0] for _ in range(RUNS))
+    return Asked(name, clients, cold, warm, dated)
+
+
+def taken(con: duckdb.DuckDBPyConnection, question: Question) -> tuple[float, int]:
+    """Seconds, and how many clients there are in the answer. A cursor for each question, as a page takes."""
+    began = time.perf_counter()
+    cursor = con.cursor()
+    answered = measure.answer(cursor, question)
+    cursor.close()
+    return time.perf_counter() - began, answered["client"].n_unique()
 
 
 def show_measures(found: Sequence[Asked]) -> None:
     labels = measure.catalogue()
-    ordered = sorted(found, key=lambda one: one.warm, reverse=True)
-    warm = sorted(one.warm for one in found)
     show(
         f"Every measure by client ({max(one.clients for one in found):,} clients): the slowest of {len(found)}",
-        ("measure", "first, ms", "best of three, ms"),
+        ("measure", "first, ms", "best of three, ms", "within a year, ms"),
         [
-            (f"{one.measure} {labels[one.measure].label}", f"{1000 * one.cold:.0f}", f"{1000 * one.warm:.0f}")
-            for one in ordered[:SHOWN]
+            (f"{one.measure} {labels[one.measure].label}", *map(in_ms, (one.cold, one.warm, one.dated)))
+            for one in sorted(found, key=lambda one: one.warm, reverse=True)[:SHOWN]
         ],
     )
-    quick, slow = sum(one < QUICK for one in warm), sum(one > SLOW for one in warm)
-    print(
-        f"{quick} of {len(warm)} under 50 ms, {slow} above 300 ms, {1000 * warm[len(warm) // 2]:.0f} ms at the median; "
-        f"at the first call {sum(one.cold > SLOW for one in found)} above 300 ms"
+    columns = {"first call": "cold", "best of three": "warm", "best of three within a year": "dated"}
+    show(
+        f"All {len(found)} measures",
+        ("asked", "under 50 ms", "above 300 ms", "median, ms", "slowest, ms"),
+        [summed_up(label, sorted(getattr(one, column) for one in found)) for label, column in columns.items()],
     )
+
+
+def summed_up(label: str, seconds: Sequence[float]) -> tuple[str, ...]:
+    quick, slow = sum(one < QUICK for one in seconds), sum(one > SLOW for one in seconds)
+    return label, f"{quick}", f"{slow}", in_ms(seconds[len(seconds) // 2]), in_ms(seconds[-1])
+
+
+def in_ms(seconds: float) -> str:
+    return f"{1000 * seconds:.0f}"
