@@ -179,7 +179,8 @@ def _answered(path: str, firms: tuple[str, ...], asked: Asked) -> Any:  # noqa: 
 
 def _key(question: Question) -> Hashable:
     where = tuple(sorted((name, tuple(sorted(values))) for name, values in question.where.items()))
-    return question.measure, question.by, where, question.since, question.until
+    settings = tuple(sorted(question.settings.items()))
+    return question.measure, question.by, where, question.since, question.until, question.clock, settings
 
 
 def _select(
@@ -220,8 +221,7 @@ class Reading:
 
     def question(self, measure_id: str, *by: str, **where: tuple[str, ...]) -> Question:
         """The measure under the filters; the period is left off where the measure has none."""
-        has_period = catalogue()[measure_id].period is not None
-        since, until = self.filters.span(self.as_of.date()) if has_period else (None, None)
+        since, until = self.filters.span(self.as_of.date()) if catalogue()[measure_id].spans else (None, None)
         return Question(measure_id, by, {**self.filters.where(), **where}, since, until)
 
     def answer(self, measure_id: str, *by: str) -> pl.DataFrame:

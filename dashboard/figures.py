@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from dashboard.numbers import plain, worded
+from dashboard.numbers import absence, interval, plain, worded
 
 Figure = dict[str, Any]
 
@@ -69,7 +69,9 @@ def percentile_ranges(frame: pl.DataFrame, *, axis: str) -> Figure:
         ("value", "P50", known, "circle", 9),
         ("p85", "P85", ends, "line-ns-open", 11),
     ):
-        told = [f"{row['label']}<br>{words} {plain(row[column], 'days')} days · n = {row['n']:,}" for _, row in of]
+        told = [
+            f"{row['label']}<br>{words} {_with_bounds(row, column)} · n = {row['n']:,}{_open_n(row)}" for _, row in of
+        ]
         marks = _dots([row[column] for _, row in of], [name for name, _ in of], told)
         data.append({**marks, "marker": _marker(ACCENT, symbol, size)})
     layout = _rows_layout(names, axis)
@@ -111,7 +113,7 @@ def finished_over_time(frame: pl.DataFrame, *, axis: str, lines: Mapping[str, fl
 
 
 def open_against_past(frame: pl.DataFrame, limits: pl.DataFrame, *, axis: str) -> Figure:
-    """A mark per open row (`group`, `value`, `label`) against finished ones (`label`, `value` = P50, `p85`)."""
+    """A mark per open row (`group`, `value`, `label`) against finished ones (`label`, `value` = P50, `p85`, `p95`)."""
     past = {row["label"]: row for row in limits.to_dicts()}
     groups = list(dict.fromkeys(frame["group"].to_list()))[::-1]
     names = {group: _short(group) for group in groups}
@@ -119,7 +121,12 @@ def open_against_past(frame: pl.DataFrame, limits: pl.DataFrame, *, axis: str) -
     ticks = [(names[g], past[g]) for g in groups if g in past and past[g]["value"] is not None]
     late = [(names[g], past[g]) for g in groups if g in past and past[g]["p85"] is not None]
     data = []
-    for column, words, of, colour in (("value", "P50", ticks, MUTED), ("p85", "P85", late, INK)):
+    last = [(name, row) for name, row in late if row.get("p95") is not None]
+    for column, words, of, colour in (
+        ("value", "P50", ticks, MUTED),
+        ("p85", "P85", late, INK),
+        ("p95", "P95", last, SECOND),
+    ):
         told = [f"{words} of finished gates: {plain(row[column], 'days')} days" for _, row in of]
         marks = _dots([row[column] for _, row in of], [name for name, _ in of], told)
         data.append({**marks, "marker": _marker(colour, "line-ns-open", 18), "name": f"{words} of finished"})
@@ -376,7 +383,18 @@ def _from_top(frame: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def _why_absent(row: Mapping[str, Any]) -> str:
-    return str(row.get("note") or "no rows")
+    return absence(row.get("note"))
+
+
+def _with_bounds(row: Mapping[str, Any], column: str) -> str:
+    """Days, and their 95 % interval where it is known."""
+    low, high = ("low", "high") if column == "value" else (f"{column}_low", f"{column}_high")
+    bounds = interval(row.get(low), row.get(high), "days")
+    return f"{plain(row[column], 'days')} days{f' ({bounds})' if bounds else ''}"
+
+
+def _open_n(row: Mapping[str, Any]) -> str:
+    return f", {row['open_n']:,} open" if row.get("open_n") else ""
 
 
 def _n(row: Mapping[str, Any]) -> str:

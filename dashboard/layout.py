@@ -21,7 +21,7 @@ from dashboard import export, filters
 from dashboard.data import Reading, Store, catalogue, mart_columns
 from dashboard.figures import Figure
 from dashboard.filters import CHOICES, PARAMS, PERIODS, Filters, Options
-from dashboard.numbers import ABSENT, day, instant, plain, plural, shown_unit, worded
+from dashboard.numbers import ABSENT, absence, day, instant, interval, plain, plural, shown_unit, worded
 from models.measure import Measure, Question
 
 HERE = Path(__file__).resolve().parent
@@ -215,7 +215,7 @@ def _tile(reading: Reading, one: Tile) -> str:
     about = catalogue()[one.measure]
     value, currency = one.answer["value"], reading.store.currency
     if value is None:
-        number = f'<div class="mp-value mp-absent">{escape(one.answer["note"] or "no rows")}</div>'
+        number = f'<div class="mp-value mp-absent">{escape(absence(one.answer["note"]))}</div>'
     else:
         unit = one.counted if about.unit == "count" else shown_unit(about.unit, currency)
         number = f'<div class="mp-value">{plain(value, about.unit)}<small>{escape(unit)}</small></div>'
@@ -228,16 +228,16 @@ def _tile(reading: Reading, one: Tile) -> str:
 
 
 def basis(answer: Mapping[str, Any], counted: str, unit: str) -> str:
-    """What a number rests on: "P85 41.0 · n = 312 gates · 40 open"."""
+    """What a number rests on: "P85 41.0 · 95 % interval 20.1–26.0 · n = 312 gates · 40 open, counted so far"."""
     parts = []
     if answer.get("p85") is not None:
         parts.append(f"P85 {plain(answer['p85'], unit)}")
-    if answer.get("low") is not None and answer.get("high") is not None:
-        parts.append(f"95 % interval {plain(answer['low'], unit)}–{plain(answer['high'], unit)}")
+    if answer["value"] is not None and (bounds := interval(answer.get("low"), answer.get("high"), unit)):
+        parts.append(bounds)
     if unit != "count":
         parts.append(f"n = {answer['n']:,} {counted}")
     if answer.get("open_n"):
-        parts.append(f"{answer['open_n']:,} open")
+        parts.append(f"{answer['open_n']:,} open{', counted so far' if 'p85_low' in answer else ''}")
     return " · ".join(parts)
 
 
@@ -363,7 +363,7 @@ def _column(reading: Reading, column: str, frame: pl.DataFrame, mart: str, names
     if column.endswith("_on") or dtype == pl.Date:
         return st.column_config.DateColumn(label, help=about, format="YYYY-MM-DD")
     if dtype is not None and dtype.is_numeric():
-        is_days = column.endswith("_days") or column in ("value", "p85", "low", "high")
+        is_days = column.endswith("_days") or column in ("value", "p85", "p95", "low", "high", "p85_low", "p85_high")
         is_money = column.endswith(("_amount", "_amount_local")) or column == "amount"
         form = "%.1f" if is_days else "accounting" if is_money else "localized"
         return st.column_config.NumberColumn(label, help=about, format=form)
@@ -371,7 +371,8 @@ def _column(reading: Reading, column: str, frame: pl.DataFrame, mart: str, names
 
 
 _SPOKEN = {
-    "value": "Value", "p85": "P85", "n": "n", "note": "Note", "open_n": "Open", "low": "95 % from",
+    "value": "Value", "p85": "P85", "p95": "P95", "n": "n", "p85_low": "P85 from", "p85_high": "P85 to",
+    "ended_n": "Ended otherwise", "note": "Note", "open_n": "Open", "low": "95 % from",
     "high": "95 % to", "gate_label": "Gate", "day": "Day", "label": "Label",
 }  # fmt: skip
 
@@ -435,6 +436,7 @@ def definitions(measures: Iterable[Measure]) -> None:
 def _terms(measure: Measure) -> str:
     """ "days · from gates, by approved_at · needs n ≥ 6" """
     when = f"by {measure.period}" if measure.period else "as it stands"
+    when = f"over {measure.window} days" if measure.window else when
     least = f" · needs n ≥ {measure.min_n}" if measure.min_n > 1 else ""
     return f"{measure.unit} · from {measure.mart}, {when}{least}"
 

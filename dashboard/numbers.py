@@ -49,6 +49,21 @@ def day(value: date | datetime | None) -> str:
     return f"{_utc(value) if isinstance(value, datetime) else value:%-d %b %Y}"
 
 
+def interval(low: Number | None, high: Number | None, unit: str) -> str:
+    """A 95 % interval in words: "95 % interval 12.0–19.4", "95 % interval from 12.0 on"; "" where it is not known."""
+    if low is None:
+        return ""
+    if high is None:
+        return f"95 % interval from {plain(low, unit)} on"
+    return f"95 % interval {plain(low, unit)}–{plain(high, unit)}"
+
+
+def absence(note: str | None) -> str:
+    """Why there is no number: a P50 that was not reached says more than how few rows a P85 had."""
+    notes = (note or "no rows").split("; ")
+    return next((one for one in notes if one == "P50 not reached"), notes[0])
+
+
 def plural(count: int, one: str, many: str | None = None) -> str:
     """`plural(1, "gate")` is "1 gate"."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -84,6 +84,7 @@ def _unbilled(reading: Reading) -> None:
 def _distribution(reading: Reading) -> None:
     whole = reading.answer("B1").row(0, named=True)
     words = f"Share of allocations by days from approval, n = {whole['n']:,}. Purple: before approval"
+    words += f". The lines count {whole['open_n']:,} unbilled gates so far (Kaplan–Meier)" if whole["open_n"] else ""
     row = layout.section("How long bills take", words, layout.definition(reading, "B1"))
     dots = reading.distribution("B1", figures.MOST_MARKS)
     layout.chart(
@@ -120,7 +121,7 @@ def _by_client(reading: Reading) -> None:
     found = reading.answer("B1", "client").rename({"client": "label"}).filter(pl.col("n") > 0)
     known = found.filter(pl.col("value").is_not_null()).sort("value", descending=True)
     few = found.height - known.height
-    words = "Dot: P50. Tick: P85. Bold: allocations. Elapsed days"
+    words = "Dot: P50. Tick: P85, by Kaplan–Meier where gates are unbilled. Bold: allocations. Elapsed days"
     words += f". The slowest {SHOWN} of {known.height}" if known.height > SHOWN else ""
     words += f". {few:,} clients have fewer than 6 allocations: too few" if few else ""
     row = layout.section("By client", words, layout.definition(reading, "B1"))

@@ -37,7 +37,9 @@ def page(reading: Reading) -> None:
 
 def _by_gate(reading: Reading) -> None:
     row = layout.section(
-        "By gate", "Dot: P50. Tick: P85. Bold: approved gates. Elapsed days", layout.definition(reading, "F1")
+        "By gate",
+        "Dot: P50. Tick: P85, by Kaplan–Meier where gates are open. Bold: approved gates. Elapsed days",
+        layout.definition(reading, "F1"),
     )
     frame = reading.answer("F1", "gate").rename({"gate": "label"}).filter(pl.col("n") > 0)
     layout.chart(
@@ -54,14 +56,15 @@ def _over_time(reading: Reading) -> None:
     whole = reading.answer("F1").row(0, named=True)
     dots = reading.distribution("F1", figures.MOST_MARKS)
     thinned = "" if dots.height == whole["n"] else f", {dots.height:,} of them drawn, evenly by length"
-    words = f"A dot per approved gate on the day of its approval, n = {whole['n']:,}{thinned}"
+    counted = f". The lines count {whole['open_n']:,} open gates so far (Kaplan–Meier)" if whole["open_n"] else ""
+    words = f"A dot per approved gate on the day it began, n = {whole['n']:,}{thinned}{counted}"
     row = layout.section("Finished gates", words, layout.definition(reading, "F1"))
     layout.chart(
         reading,
         "finished",
         dots.select("label", "day", "value"),
         lambda f: figures.finished_over_time(f, axis=AXIS, lines={"P50": whole["value"], "P85": whole["p85"]}),
-        alt="Cycle time of each approved gate by day of approval, with the median and 85th percentile",
+        alt="Cycle time of each approved gate by the day it began, with the median and 85th percentile",
         at=row,
     )
 
@@ -92,7 +95,7 @@ def _split(reading: Reading) -> None:
 
 
 def _aging(reading: Reading) -> None:
-    words = "A mark per open gate, against the percentiles of finished gates of its kind"
+    words = "A mark per open gate, against P50, P85 and P95 of approved gates of its kind, whenever approved"
     row = layout.section("Open gates against the past", words, layout.definition(reading, "F12"))
     frame = (
         reading.rows("F12")
@@ -104,13 +107,13 @@ def _aging(reading: Reading) -> None:
         )
         .sort("group", "value", descending=[False, True])
     )
-    past = reading.answer("F1", "gate").rename({"gate": "label"})
+    past = reading.answer("F12p", "gate").rename({"gate": "label"})
     layout.chart(
         reading,
         "aging",
         frame,
         lambda f: figures.open_against_past(f, past, axis="Age (elapsed days)"),
-        alt="Age of each open gate against the median and 85th percentile of finished gates of its kind",
+        alt="Age of each open gate against the 50th, 85th and 95th percentile of approved gates of its kind",
         at=row,
     )
 

@@ -121,7 +121,9 @@ def _value(reading: Reading) -> None:
 
 def _decisions(reading: Reading) -> None:
     row = layout.section(
-        "Decision time by reason", "Dot: P50. Tick: P85. Bold: change orders", layout.definition(reading, "C4")
+        "Decision time by reason",
+        "Dot: P50. Tick: P85, by Kaplan–Meier where some are pending. Bold: change orders",
+        layout.definition(reading, "C4"),
     )
     frame = reading.answer("C4", "reason").rename({"reason": "label"}).filter(pl.col("n") > 0)
     layout.chart(
@@ -143,7 +145,7 @@ def _unapproved(reading: Reading) -> None:
         layout.nothing(reading, "No work after a scope lock stands without an approved change order.")
         return
     frame = rows.select(EXPOSED).sort("amount", descending=True, nulls_last=True)
-    layout.ledger(reading, frame, key="unapproved", mart="extra_work", at=row)
+    layout.ledger(reading, frame, key="unapproved", mart="unplanned_work", at=row)
 
 
 def _pending(reading: Reading) -> None:

@@ -101,6 +101,19 @@ def test_an_open_gate_past_the_85th_percentile_has_another_colour_and_shape() ->
     assert young["marker"]["symbol"] != late["marker"]["symbol"]
 
 
+def test_open_gates_stand_against_p50_p85_and_p95_of_approved_ones() -> None:
+    past = RANGES.with_columns(p95=pl.Series([11.0, None, None]))
+    ticks = {trace["name"]: trace["x"] for trace in figures.open_against_past(AGES, past, axis="Age")["data"]}
+    assert [ticks[f"{p} of finished"] for p in ("P50", "P85", "P95")] == [[4.0], [8.0], [11.0]]
+
+
+def test_a_p50_that_was_not_reached_is_told_in_words_and_its_interval_where_known() -> None:
+    unreached = RANGES.with_columns(note=pl.lit("n = 7: too few for P85; P50 not reached"), low=1.0, high=None)
+    figure = figures.percentile_ranges(unreached, axis="Elapsed days")
+    assert "P50 not reached" in {note["text"] for note in figure["layout"]["annotations"]}
+    assert "95 % interval from 1.0 on" in figure["data"][1]["text"][0]
+
+
 def test_shares_of_a_histogram_add_up_to_a_hundred_across_its_colours() -> None:
     frame = pl.DataFrame({"value": [-3.0, 1.0, 2.0, 30.0]})
     traces = figures.histogram(frame, axis="Days", counted="%", lines={})["data"]
