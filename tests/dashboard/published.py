@@ -52,7 +52,7 @@ def _land(con: duckdb.DuckDBPyConnection, records: dict[str, list[dict[str, obje
             fields = catalog.contract().entities[entity].columns
             names = list(dict.fromkeys([*(_WIRE.get(name, name) for name in fields), "deleted_at"]))
             mine = [row for row in rows if row["firm"] == source]
-            texts = [[None if row[name] is None else _text(row[name]) for name in names] for row in mine]
+            texts = [[None if row.get(name) is None else _text(row[name]) for name in names] for row in mine]
             frame = pl.DataFrame(texts, schema=dict.fromkeys(names, pl.String), orient="row")
             con.register("landing", frame)
             con.execute(f"create or replace table raw_{source}.{entity} as select * from landing")
