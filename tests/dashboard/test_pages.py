@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from opened_pages import PAGES, Open, html_of, link_of, tiles_of
+from typer.testing import CliRunner
 
 from dashboard import access, data
 from dashboard.data import Store
-from models.measure import Question
+from models.measure import Question, answer
 from pipelines import settings, snapshots
+from pipelines.cli import app
 
 pytestmark = pytest.mark.slow  # they build whole portfolios
 
@@ -195,3 +199,29 @@ def test_only_catalogued_tables_and_columns_can_be_read(store: Store) -> None:
         store.table("secrets", ["token"])
     with pytest.raises(ValueError, match="no column"):
         store.table("gates", ["gate_id; drop table gates"])
+
+
+@pytest.mark.parametrize(
+    ("question", "arguments"),
+    [
+        (Question("F1", ("gate",), since=date(2025, 7, 1), until=date(2026, 6, 30)),
+         ("--by", "gate", "--since", "2025-07-01", "--until", "2026-06-30")),
+        (Question("F18", ("playbook",)), ("--by", "playbook")),
+        (Question("F20", clock="elapsed"), ("--clock", "elapsed")),
+        (Question("F8", where={"firm": ("Relay Onboarding",)}), ("--where", "firm=Relay Onboarding")),
+        (Question("B10", ("owed_for",)), ("--by", "owed_for")),
+        (Question("F10", ("month",)), ("--by", "month")),
+    ],
+)  # fmt: skip
+def test_the_command_line_the_pages_and_the_catalogue_give_one_number(
+    full: Path, store: Store, question: Question, arguments: tuple[str, ...]
+) -> None:
+    told = CliRunner().invoke(
+        app, ["measure", question.measure, "--json", *arguments, "--data", str(full)], catch_exceptions=False
+    )
+    printed = json.loads(told.stdout)["rows"]
+    with duckdb.connect(str(store.path), read_only=True) as con:
+        asked = answer(con, question)
+    assert store.answer(question).equals(asked)
+    assert printed == json.loads(json.dumps(asked.to_dicts(), default=str))
+    assert any(row["value"] is not None for row in printed)

@@ -160,7 +160,9 @@ def test_what_is_not_in_the_catalogue_is_refused_with_what_is(tmp_path: Path, mi
 
 def test_measures_lists_the_catalogue(tmp_path: Path, milepost: CliRunner) -> None:
     listed = json.loads(run(milepost, tmp_path, "measures", "--json").stdout)
-    assert {"id", "label", "unit", "definition", "by"} == set(listed[0])
+    told = {"id", "label", "kind", "unit", "definition", "by", "clocks", "window_days", "settings"}
+    assert told == set(listed[0])
+    assert {one["id"]: one["clocks"] for one in listed}["F20"] == ["working", "elapsed"]
     text = run(milepost, tmp_path, "measures").stdout
     assert all(one["label"] in text for one in listed)
 
