@@ -67,6 +67,7 @@ def test_a_level_is_what_stands_at_the_end_of_a_day(entry: Entry):
             gate("b", "2026-06-27T09:00", "2026-06-27T18:00"),  # began and ended on one day: never stands
             gate("c", "2026-06-29T09:00"),
             gate("not begun", None),
+            gate("contradiction", "2026-06-29T09:00", "2026-06-26T09:00"),  # over before it began: never stands
         ],
     )
     measure = entry(**STOCK)
@@ -78,7 +79,7 @@ def test_a_level_is_what_stands_at_the_end_of_a_day(entry: Entry):
     assert values(answer(con, Question(measure))) == [1]
     assert {reason: n for reason, n, _ in explain(con, Question(measure)).left_out} == {
         "never entered": 1,
-        "had left": 2,
+        "had left": 3,
     }
 
 
@@ -220,6 +221,8 @@ def test_count_back_takes_calendar_months_and_the_running_one_with_its_days_so_f
     measure = entry(**COUNTED_BACK)
     assert values(answer(con, Question(measure, until=date(2026, 6, 15)))) == [15 + 31 + 30 * 20 / 60]
     assert values(answer(con, Question(measure))) == [30 + 31 + 10]
+    con.execute("update marts.gates set unbilled_amount = 50 where gate_id = 'owed'")
+    assert values(answer(con, Question(measure, until=date(2026, 6, 15)))) == [15 / 2]
 
 
 def test_a_balance_beyond_all_sales_on_record_says_at_least(entry: Entry):
