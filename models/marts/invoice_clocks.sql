@@ -15,10 +15,17 @@ with instants as (
         case ends.name
             when 'issued' then coalesce(invoices.sent_at, invoices.issued_at)
             when 'now' then $as_of
+            -- a version written later than the as-of date does not say yet that anything is lost
             when 'lost'
-                then greatest(
-                    coalesce(invoices.sent_at, invoices.issued_at), coalesce(invoices.voided_at, invoices.recorded_at)
-                )
+                then case
+                    when
+                        invoices.status in ('void', 'uncollectible')
+                        and coalesce(invoices.voided_at, invoices.recorded_at) <= $as_of
+                        then greatest(
+                            coalesce(invoices.sent_at, invoices.issued_at),
+                            coalesce(invoices.voided_at, invoices.recorded_at)
+                        )
+                end
         end as at
     from staging.invoices as invoices
     left join marts.project_calendars as projects

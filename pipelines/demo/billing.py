@@ -292,6 +292,8 @@ def _write_lines(scene: Scene, bill: Bill, key: str, method: str, *, drafted: in
                 milestone=line.gate.key if line.gate else None,
                 change_order=line.order.key if line.order else None,
                 amount=line.amount,
+                line=None,  # a line of these firms bills one thing
+                line_amount=None,
                 link_method=method if is_linked else None,
                 link_confidence=LINKS[method] if is_linked else None,
             )

@@ -152,6 +152,8 @@ class InvoiceLine(NamedTuple):
     milestone: str | None
     change_order: str | None
     amount: Money
+    line: str | None
+    line_amount: Money | None
     link_method: str | None
     link_confidence: float | None
 

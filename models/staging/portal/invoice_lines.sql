@@ -10,6 +10,8 @@ select
     milestone,
     change_order,
     amount,
+    line,
+    line_amount,
     link_method,
     link_confidence
 from raw.invoice_lines
