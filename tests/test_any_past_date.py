@@ -21,7 +21,10 @@ LATER = datetime(2026, 11, 27, 12, tzinfo=UTC)
 # what a table says of the records themselves, and not of the business, may differ: later versions have later times
 ABOUT_RECORDS = ("rejects", "source_pulls")
 # a hand-over that the tool has yet to write down is there later, empty: it has no gate approved, and counts nowhere
-NOT_YET = {"handoffs": "where approved_at is not null or started_at is not null"}
+NOT_YET = {
+    "handoffs": "where approved_at is not null or started_at is not null",
+    "handoff_clocks": "where latency_working_days is not null or age_working_days is not null",
+}
 LINKS = {"gate_documents": "exclude (source_url)"}  # the portal gives a document its link with the file
 
 
