@@ -93,7 +93,8 @@ def curve_queries(measure: Measure, by: tuple[str, ...]) -> tuple[tuple[str, str
     keyed = "".join(f"{name}, " for name in by)
     partition = f"partition by {', '.join(by)} " if by else ""
     window = f"window run as ({partition}order by days, outcome)"
-    rows = f"window run as ({partition}order by days, outcome rows between unbounded preceding and current row)"
+    # the rows at risk number the order of days and outcomes, and a number is quicker to sort by
+    rows = f"window run as ({partition}order by at_risk desc rows between unbounded preceding and current row)"
     ranked = f"""select {keyed}days, outcome,
     count(*) over ({partition}order by days, outcome rows between current row and unbounded following) as at_risk,
     lead(days) over run is distinct from days as is_last

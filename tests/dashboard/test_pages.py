@@ -225,3 +225,8 @@ def test_the_command_line_the_pages_and_the_catalogue_give_one_number(
     assert store.answer(question).equals(asked)
     assert printed == json.loads(json.dumps(asked.to_dicts(), default=str))
     assert any(row["value"] is not None for row in printed)
+
+
+def test_answers_on_two_clocks_are_kept_apart(store: Store) -> None:
+    elapsed, working = (store.answer(Question("F1", clock=clock))["value"].item() for clock in ("elapsed", "working"))
+    assert elapsed > working > 0
