@@ -5,6 +5,7 @@ What stays out: what any of it is (models/measure.py, asking.py) and how it is p
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -111,9 +112,10 @@ def _asked(question: Question, told: Explained) -> tuple[str, ...]:
         "by": ", ".join(question.by) or "nothing: one row",
         "filter": filters or "none",
         "settings": told_settings,
-        "source": f"marts.{why.measure.mart}, one row per record",
+        "read from": ", ".join(dict.fromkeys(re.findall(r"marts\.\w+", why.measure.source)))
+        or f"marts.{why.measure.mart}",
     }
-    return tuple(f"{name + ':':<10}{text}" for name, text in pairs.items() if text)
+    return tuple(f"{name + ':':<11}{text}" for name, text in pairs.items() if text)
 
 
 def _used(told: Explained) -> str:
