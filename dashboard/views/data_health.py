@@ -9,17 +9,7 @@ from dashboard import layout
 from dashboard.data import Reading, catalogue
 
 REJECTS = ["reason", "entity", "source", "source_key", "detail", "recorded_at", "source_url"]
-VIOLATIONS = [
-    "project_id",
-    "chronology_note",
-    "gate_label",
-    "client",
-    "project",
-    "firm",
-    "status",
-    "history_quality",
-    "source_url",
-]
+ODDITIES = ["project_id", "reason", "detail", "subject", "client", "project", "firm", "entity", "source_key"]
 FAULTS = [
     "project_id",
     "fault",
@@ -43,7 +33,7 @@ def page(reading: Reading) -> None:
     _sources(reading)
     _rejects(reading)
     _faults(reading)
-    _violations(reading)
+    _oddities(reading)
     _unmapped(reading)
     left, right = st.columns(2, gap="large")
     with left:
@@ -87,14 +77,18 @@ def _faults(reading: Reading) -> None:
     layout.ledger(reading, frame, key="faults", mart="gate_faults", names={"detail": "What is wrong"}, at=row)
 
 
-def _violations(reading: Reading) -> None:
-    frame = reading.table("gates", VIOLATIONS, ("has_chronology_violation", "=", True), order=("client", "project"))
-    words = f"Gates under the filters whose events contradict each other, n = {frame.height:,}; no duration counts them"
-    row = layout.section("Out of order in time", words)
+def _oddities(reading: Reading) -> None:
+    frame = reading.table("oddities", ODDITIES, order=("reason", "entity", "client", "project"))
+    by_reason = frame["reason"].value_counts(sort=True).rows()
+    words = " · ".join(f"{n:,} {reason}" for reason, n in by_reason) or "none"
+    row = layout.section(
+        "Odd, and counted", f"Records under the filters that contradict themselves or match nothing: {words}"
+    )
     if frame.is_empty():
-        layout.empty("No gate's events contradict each other.", "There is nothing to mend.")
+        layout.empty("No record contradicts itself.", "There is nothing to mend.")
         return
-    layout.ledger(reading, frame, key="violations", mart="gates", names={"chronology_note": "What is wrong"}, at=row)
+    names = {"detail": "What is wrong", "subject": "Called"}
+    layout.ledger(reading, frame, key="oddities", mart="oddities", names=names, at=row)
 
 
 def _unmapped(reading: Reading) -> None:
