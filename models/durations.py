@@ -3,7 +3,8 @@
 Rows are taken one by one in the order of their length, at equal length finished ones first, then those ended
 otherwise, then open ones. Taking k finished rows of a tie one after the other multiplies (r-1)/r, ..., which is
 the product limit's (r-k)/r, and adds Greenwood's k/(r(r-k)) in parts; so no tie has to be grouped. Bounds
-are read at the last row of a tie only. Nothing here runs SQL.
+are read at the last row of a tie only. A tie's rows are put in order once, by counting who is still at risk: sorted
+anew they may come in another order, and the last one would not be the last to be multiplied. Nothing here runs SQL.
 """
 
 from __future__ import annotations
@@ -92,16 +93,13 @@ def curve_queries(measure: Measure, by: tuple[str, ...]) -> tuple[tuple[str, str
     """
     keyed = "".join(f"{name}, " for name in by)
     partition = f"partition by {', '.join(by)} " if by else ""
-    window = f"window run as ({partition}order by days, outcome)"
-    # the rows at risk number the order of days and outcomes, and a number is quicker to sort by
     rows = f"window run as ({partition}order by at_risk desc rows between unbounded preceding and current row)"
     ranked = f"""select {keyed}days, outcome,
-    count(*) over ({partition}order by days, outcome rows between current row and unbounded following) as at_risk,
-    lead(days) over run is distinct from days as is_last
+    count(*) over ({partition}order by days, outcome rows between current row and unbounded following) as at_risk
   from matched
-  where left_out is null
-  {window}"""
+  where left_out is null"""
     product = f"""select *,
+    lead(days) over run is distinct from days as is_last,
     coalesce(sum(case when outcome < {OPEN} and at_risk > 1 then ln((at_risk - 1) / at_risk) end) over run, 0)
       as log_survival,
     coalesce(sum(case when outcome < {OPEN} and at_risk > 1 then 1 / (at_risk * (at_risk - 1.0)) end) over run, 0)

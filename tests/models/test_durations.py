@@ -129,6 +129,21 @@ def test_curves_and_percentiles_agree_with_lifelines_on_ties_and_open_rows(seed:
         assert (found["low"], found["high"]) == (low, high)
 
 
+def test_a_filter_changes_nothing_about_ties():
+    """Rows of one length are multiplied in the order in which they were numbered, however the engine sorts them."""
+    rng = np.random.default_rng(0)
+    groups = rng.choice(["Acme", "Birch", "Cedar", "Dune"], 300)
+    days = np.where(rng.random(300) < 0.8, 0.0, rng.random(300) * 9)
+    outcome = np.where((days > 0) & (rng.random(300) < 0.7), 2, 0)
+    con = many(days, outcome, groups)
+    for client in ("Acme", "Birch", "Cedar", "Dune"):
+        mine = groups == client
+        fitted = KaplanMeierFitter().fit(days[mine], outcome[mine] == 0).survival_function_["KM_estimate"]
+        drawn = curve(con, Question("F1", where={"client": (client,)}))
+        assert drawn["survival"].to_list() == pytest.approx(fitted[drawn["time"].to_list()].tolist())
+        assert one(con, where={"client": (client,)})["value"] == 0
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_a_competing_end_agrees_with_lifelines_aalen_johansen(seed: int):
     """On times without ties, as lifelines shakes tied ones at random."""
