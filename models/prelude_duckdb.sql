@@ -15,7 +15,10 @@ cast(cast(day as timestamp) + to_months(cast(months as integer)) as date);
 -- Whole months from one calendar date to another: the 31st to the 28th of February is one.
 create or replace macro whole_months_between(starts, ends) as
 (year(ends) - year(starts)) * 12 + month(ends) - month(starts)
-- case when ends < months_after(starts, (year(ends) - year(starts)) * 12 + month(ends) - month(starts)) then 1 else 0 end;
+- case
+    when ends < months_after(starts, (year(ends) - year(starts)) * 12 + month(ends) - month(starts)) then 1
+    else 0
+end;
 -- The calendar date of a UTC instant in an IANA zone.
 create or replace macro local_day(instant, zone) as cast(timezone(zone, timezone('UTC', instant)) as date);
 -- The UTC instant at which business ends (17:00) on a calendar date in an IANA zone.
