@@ -5,9 +5,9 @@ with gates as (
         gate_id,
         client,
         phase,
-        min(occurred_at) filter (where type = 'started') as started_at,
-        max(occurred_at) filter (where type = 'approved') as approved_at,
-        max(occurred_at) filter (where type <> 'started') as decided_at
+        min(case when type = 'started' then occurred_at end) as started_at,
+        max(case when type = 'approved' then occurred_at end) as approved_at,
+        max(case when type <> 'started' then occurred_at end) as decided_at
     from read_parquet($files)
     where type <> 'submitted'
     group by all
