@@ -26,7 +26,8 @@ class Dictaphone:
         self.taken: list[tuple[str, Any]] = []
 
     def execute(self, sql: str, parameters: Any = None) -> duckdb.DuckDBPyConnection:
-        if sql.lstrip().startswith(("create or replace", "drop table")):
+        is_reference = sql.startswith("create or replace table reference.")  # the copy has those already
+        if sql.lstrip().startswith(("create or replace", "drop table")) and not is_reference:
             self.taken.append((sql, parameters))
         return self._con.execute(sql, parameters)
 
