@@ -218,12 +218,19 @@ def _problem(entity: Entity, field: Field, row: tuple[Any, ...], folders: dict[s
         return Problem(where, "is empty, but every row must have it.", "Fill it in the tool or the file.")
     mapping = _line(folders.get(source), entity, field)
     if field.values:
-        cure = f"Known are: {', '.join(field.values)}. " + (
-            f"Extend the mapping at {mapping}." if mapping else "Write one of them in the file."
-        )
+        cure = f"Known are: {', '.join(field.values)}. " + _extended(mapping)
         return Problem(where, f"{value!r} is unknown.", cure)
     cure = f"Write {_EXPECTED[field.type]}" + (f", or mend the mapping at {mapping}." if mapping else ".")
     return Problem(where, f"{value!r} is not {_EXPECTED[field.type].split(' such as')[0]}.", cure)
+
+
+def _extended(mapping: str | None) -> str:
+    """How to have a word understood that is in no vocabulary."""
+    if mapping is None:
+        return "Write one of them in the file."
+    is_told = "source_statuses" in Path(mapping.rpartition(":")[0] or mapping).read_text("utf-8")
+    how = "Add it to statuses in the block of the source, or extend" if is_told else "Extend"
+    return f"{how} the mapping at {mapping}."
 
 
 def _line(folder: Path | None, entity: Entity, field: Field) -> str | None:

@@ -44,10 +44,21 @@ trim(regexp_replace(lower(strip_accents(written)), '[^\p{L}\p{N}]+', ' ', 'g'));
 -- How alike two compared names are, 0 to 1.
 create or replace macro name_similarity(one, other) as jaro_winkler_similarity(one, other);
 
--- timezone, country and subdivision say where the source's firm works; null where they are the project's.
+-- timezone, country and subdivision say where the source's firm works; null where they are the project's. currency is
+-- that of money which names none.
 create table if not exists reference.sources (
-    source varchar, kind varchar, firm varchar, timezone varchar, country varchar, subdivision varchar
+    source varchar,
+    kind varchar,
+    firm varchar,
+    timezone varchar,
+    country varchar,
+    subdivision varchar,
+    currency varchar
 );
+-- What a tool's own words for a gate's state mean, as normal_name compares them; meaning is a type of event, or ignored.
+create table if not exists reference.source_statuses (source varchar, status varchar, meaning varchar);
+-- Which of a tool's custom fields, or keys of metadata, plays which role.
+create table if not exists reference.source_fields (source varchar, role varchar, field varchar);
 -- Reporting currency for one unit of a currency, day by day.
 create table if not exists reference.rates (day date, currency varchar, rate decimal(18, 8));
 create table if not exists reference.playbook_gates (

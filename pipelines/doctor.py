@@ -15,7 +15,8 @@ from typing import Literal
 
 from models.faults import Fault
 from pipelines import snapshots
-from pipelines.settings import FilesSource, PortalSource, Settings, load, token
+from pipelines.settings import Settings, load
+from pipelines.source_blocks import FilesSource, Source
 
 STALE = timedelta(hours=26)  # a day and two hours' grace for the nightly refresh
 PATIENCE_SECONDS = 5.0
@@ -44,10 +45,10 @@ def examine(data: Path | None, config: Path | None, environ: Mapping[str, str], 
     yield from _playbooks(settings)
     yield _rates(settings, now)
     for name, source in settings.sources.items():
-        if source.kind == "portal":
-            yield from _portal(name, source, environ)
-        else:
+        if source.kind == "files":
             yield from _files(name, source, settings)
+        else:
+            yield _tool(name, source, settings, environ)
     yield from _freshness(settings, now)
 
 
@@ -103,24 +104,17 @@ def _rates(settings: Settings, now: datetime) -> Line:
     return Line("✓", "rates", f"{currencies} to {settings.reporting_currency} up to {newest}.")
 
 
-def _portal(name: str, source: PortalSource, environ: Mapping[str, str]) -> Iterator[Line]:
-    subject = f"source {name}"
-    try:
-        secret = token(name, source, environ)
-        yield Line("✓", subject, "its token is there.")
-    except Fault as error:
-        yield Line("✗", subject, error.problems[0].what, error.problems[0].cure)
-        return
-    from pipelines.sources.portal import Door, Patience
+def _tool(name: str, source: Source, settings: Settings, environ: Mapping[str, str]) -> Line:
+    from pipelines.sources import kind
+    from pipelines.sources.door import Patience
 
     patience = Patience(timeout_seconds=PATIENCE_SECONDS, attempts=1)
-    door = Door(name, source.model_copy(update={"page_size": 1}), secret, patience)
+    address = getattr(source, "url", "")
     try:
-        next(door.pages("clients", None))
+        headroom = kind(source.kind).probe(name, settings, environ, patience)
     except Fault as error:
-        yield Line("✗", subject, f"{source.url} {error.problems[0].what}", error.problems[0].cure)
-    else:
-        yield Line("✓", subject, f"{source.url} answers.")
+        return Line("✗", f"source {name}", f"{address} {error.problems[0].what}", error.problems[0].cure)
+    return Line("✓", f"source {name}", f"{address} answers and lets us read{f'; {headroom}' if headroom else ''}.")
 
 
 def _files(name: str, source: FilesSource, settings: Settings) -> Iterator[Line]:

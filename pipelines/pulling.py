@@ -12,8 +12,9 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,9 @@ from models import build
 from models.faults import Fault, fault
 from pipelines import warehouse
 from pipelines.settings import Settings
-from pipelines.sources import CHANGES, WHOLES
+from pipelines.sources import WHOLE, kind
+from pipelines.sources.door import PATIENT, Patience
+from pipelines.sources.landing import KEYS, Terms, is_unfinished
 
 # All dlt is told: nothing is read from the environment, from ~/.dlt or from a .dlt folder.
 _DLT = {
@@ -43,6 +46,17 @@ select table_name, column_name
 from information_schema.columns
 where table_schema = ? and column_name in ('updated_at', 'recorded_at') and not starts_with(table_name, '_dlt')
 """
+
+
+@dataclass(frozen=True, slots=True)
+class _Errand:
+    """What one pull is about: which source, when, with which secrets and how much patience."""
+
+    settings: Settings
+    source: str
+    now: datetime
+    environ: Mapping[str, str]
+    patience: Patience
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,40 +74,81 @@ class PullReport:
 
 
 def pull(
-    settings: Settings, source: str, now: datetime, environ: Mapping[str, str] = os.environ, **told: Any
+    settings: Settings,
+    source: str,
+    now: datetime,
+    environ: Mapping[str, str] = os.environ,
+    patience: Patience = PATIENT,
 ) -> PullReport:
     """Brings what is new of one source into schema `raw_<source>` of the warehouse.
 
-    `now` is noted as the time of the pull, UTC; `told` is passed on to the source. The warehouse is closed
-    again on return. Raises `Fault` for whatever is wrong with the source, its settings or the warehouse
-    file; all but the last are noted.
+    `now` is noted as the time of the pull, UTC. The warehouse is closed again on return. Raises `Fault` for
+    whatever is wrong with the source, its settings or the warehouse file; all but the last are noted.
     """
     configured = settings.sources.get(source)
     if configured is None:
         cure = f"There are: {', '.join(settings.sources) or 'none'}."
         raise fault(f"source {source}", "is not in the settings.", cure)
-    kind, firm, began = configured.kind, configured.firm, time.monotonic()
-    load = _merge_changes if kind in CHANGES else _replace_wholes
+    which, firm, began = configured.kind, configured.firm, time.monotonic()
+    load = _replace_wholes if which in WHOLE else _merge_changes
     with warehouse.open_warehouse(settings.warehouse) as con:
         try:
-            rows, changed = load(con, settings, source, environ, told)
+            rows, changed = load(con, _Errand(settings, source, now, environ, patience))
             newest = _newest_recorded_at(con, f"raw_{source}") if changed else _last_noted(con, source)
         except Exception as error:
-            _note(con, (source, kind, firm, _naive(now), "failed", 0, None, str(error)))
+            _note(con, (source, which, firm, _naive(now), "failed", 0, None, str(error)))
             raise
-        _note(con, (source, kind, firm, _naive(now), "ok", sum(rows.values()), newest, None))
+        _note(con, (source, which, firm, _naive(now), "ok", sum(rows.values()), newest, None))
     finished_at = now + timedelta(seconds=time.monotonic() - began)
     recorded_at = newest.replace(tzinfo=UTC) if newest else None
-    return PullReport(source, kind, firm, now, finished_at, rows, changed, recorded_at)
+    return PullReport(source, which, firm, now, finished_at, rows, changed, recorded_at)
 
 
-def _merge_changes(
-    con: duckdb.DuckDBPyConnection, settings: Settings, name: str, environ: Mapping[str, str], told: Mapping[str, Any]
-) -> tuple[dict[str, int], bool]:
-    """Rows loaded per table, and whether the raw schema was changed at all."""
-    shutil.rmtree(settings.pull_state / name, ignore_errors=True)
+def _merge_changes(con: duckdb.DuckDBPyConnection, errand: _Errand) -> tuple[dict[str, int], bool]:
+    """Rows loaded per table, and whether the raw schema was changed at all.
+
+    Where a sweep of keys shows rows that were never received, their tables are read again from the start.
+    """
+    name, configured = errand.source, errand.settings.sources[errand.source]
+    shutil.rmtree(errand.settings.pull_state / name, ignore_errors=True)
+    terms = Terms(errand.now, timedelta(seconds=getattr(configured, "lookback_seconds", 0)))
+    _mark_gone(con, name)  # of a sweep that was stored right before a kill
+    loaded = _until_done(con, errand, terms)
+    if _is_sweep_due(con, errand, timedelta(hours=getattr(configured, "sweep_hours", 24))):
+        _leg(con, errand, replace(terms, sweeping=True))
+        lost, gone = _mark_gone(con, name)
+        con.execute("insert or replace into ops.sweeps values (?, ?)", [name, _naive(errand.now)])
+        if lost:
+            loaded.update(_until_done(con, errand, replace(terms, afresh=frozenset(lost))))
+        loaded.update(gone)
+    return dict(loaded), bool(loaded)
+
+
+def _until_done(con: duckdb.DuckDBPyConnection, errand: _Errand, terms: Terms) -> Counter[str]:
+    """Rows per table, over as many runs as it takes; each is stored, so that a kill costs no more than one."""
+    loaded: Counter[str] = Counter()
+    is_done = False
+    while not is_done:
+        is_done, rows = _leg(con, errand, terms)
+        loaded.update(rows)
+        terms = replace(terms, afresh=frozenset())
+    return loaded
+
+
+def _is_sweep_due(con: duckdb.DuckDBPyConnection, errand: _Errand, every: timedelta) -> bool:
+    con.execute("create table if not exists ops.sweeps (source varchar primary key, swept_at timestamp)")
+    found = con.execute("select swept_at from ops.sweeps where source = ?", [errand.source]).fetchall()
+    return not found or _naive(errand.now) - found[0][0] >= every
+
+
+def _leg(con: duckdb.DuckDBPyConnection, errand: _Errand, terms: Terms) -> tuple[bool, dict[str, int]]:
+    """One run of dlt, stored with its state; whether it asked for all there is, and rows per table."""
+    settings, name = errand.settings, errand.source
     Container()[PluggableRunContext] = PluggableRunContext(_Context(settings.pull_state))
-    records = CHANGES[settings.sources[name].kind](name, settings, environ, **told)
+    tool = kind(settings.sources[name].kind)
+    records = tool.source(name, settings, errand.environ, terms, errand.patience)
+    if not records.resources:  # a kind whose tables need no sweep
+        return True, {}
     pipeline = dlt.pipeline(
         name,
         pipelines_dir=str(settings.pull_state),
@@ -106,15 +161,46 @@ def _merge_changes(
         if found := _fault_within(error):
             raise found from None
         raise
-    counted = pipeline.last_trace.last_normalize_info.row_counts
-    return {table: counted.get(table, 0) for table in records.resources}, bool(counted)
+    loaded = pipeline.last_trace.last_normalize_info.row_counts
+    rows = {table: loaded.get(table, 0) for table in records.resources} if loaded else {}
+    return not is_unfinished(pipeline.state), rows
 
 
-def _replace_wholes(
-    con: duckdb.DuckDBPyConnection, settings: Settings, name: str, environ: Mapping[str, str], told: Mapping[str, Any]
-) -> tuple[dict[str, int], bool]:
+def _mark_gone(con: duckdb.DuckDBPyConnection, source: str) -> tuple[list[str], dict[str, int]]:
+    """Compares the keys of a sweep with the rows there: what the tool has no more gets `gone_at`, once.
+
+    Returns the tables that lack rows the tool has, and the rows marked per table. The keys are done with afterwards.
+    """
+    schema = f"raw_{source}"
+    listed = con.execute(
+        "select table_name from duckdb_tables() where schema_name = ? and ends_with(table_name, ?)", [schema, KEYS]
+    ).fetchall()
+    lacking, marked = [], {}
+    for (keys,) in listed:
+        name = keys.removesuffix(KEYS)
+        swept, table = f"{schema}.{_quoted(keys)}", f"{schema}.{_quoted(name)}"
+        at = con.execute(f"select max(swept_at) from {swept}").fetchall()[0][0]
+        if at is None:
+            continue
+        there = f"(select id from {swept} where id is not null)"
+        with build.together(con):
+            gone = con.execute(f"update {table} set gone_at = ? where gone_at is null and id not in {there}", [at])
+            count = gone.fetchall()[0][0]
+            back = con.execute(f"update {table} set gone_at = null where gone_at is not null and id in {there}")
+            count += back.fetchall()[0][0]
+            lost = con.execute(f"select count(*) from {there} where id not in (select id from {table})")
+            if lost.fetchall()[0][0]:
+                lacking.append(name)
+            con.execute(f"delete from {swept}")
+        if count:
+            marked[name] = count
+    return lacking, marked
+
+
+def _replace_wholes(con: duckdb.DuckDBPyConnection, errand: _Errand) -> tuple[dict[str, int], bool]:
     """Replaces the tables whose print differs and drops those no longer configured, all or nothing."""
-    wholes = WHOLES[settings.sources[name].kind](name, settings, environ, **told)
+    settings, name = errand.settings, errand.source
+    wholes = kind(settings.sources[name].kind).tables(name, settings, errand.environ)
     stored = con.execute("select table_name, print from ops.whole_tables where source = ?", [name]).fetchall()
     known = dict(stored)
     fresh = {table: whole.read() for table, whole in wholes.items() if known.get(table) != whole.print}

@@ -143,7 +143,15 @@ def _given(con: Connection, settings: Settings, at: Moment) -> str:
     code = [hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(files)]
     reference = [
         str(con.execute(f"select count(*), sum(hash(r)) from reference.{name} as r").fetchall()[0])
-        for name in ("sources", "rates", "playbook_gates", "gate_names", "change_reasons")
+        for name in (
+            "sources",
+            "source_fields",
+            "source_statuses",
+            "rates",
+            "playbook_gates",
+            "gate_names",
+            "change_reasons",
+        )
     ]
     terms = (at.currency, at.zone, at.country or "", at.subdivision or "")
     return _print([*code, *reference, *terms, *(_raw(con, name) for name in settings.sources)])

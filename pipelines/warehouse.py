@@ -70,7 +70,7 @@ def staged_sources(settings: Settings, raw_catalog: str | None = None) -> list[S
     """
     entities = catalog.contract().entities
     for name, source in settings.sources.items():
-        tables = source.tables if source.kind == "files" and source.staging is None else ()
+        tables = getattr(source, "tables", ()) if source.staging is None else ()
         for table in tables:
             if table not in entities:
                 what = "is named after no entity of the contract, and has no SELECT to map it."
@@ -90,12 +90,22 @@ def load_reference(con: Connection, settings: Settings) -> None:
     """
     sources = pl.DataFrame(
         [
-            (name, source.kind, source.firm, source.timezone, source.country, source.subdivision)
+            (
+                name,
+                source.kind,
+                source.firm,
+                source.timezone,
+                source.country,
+                source.subdivision,
+                getattr(source, "currency", None),
+            )
             for name, source in settings.sources.items()
         ],
-        schema=dict.fromkeys(("source", "kind", "firm", "timezone", "country", "subdivision"), pl.String),
+        schema=dict.fromkeys(("source", "kind", "firm", "timezone", "country", "subdivision", "currency"), pl.String),
         orient="row",
     )
+    fields = _told(settings, "fields", ("source", "role", "field"))
+    statuses = _told(settings, "statuses", ("source", "status", "meaning"))
     playbooks = load_playbooks(settings.playbooks)
     gates = pl.DataFrame(
         [
@@ -113,12 +123,25 @@ def load_reference(con: Connection, settings: Settings) -> None:
         orient="row",
     )
     rates = read_rates(settings.rates_file)
-    for name, frame in (("sources", sources), ("playbook_gates", gates), ("rates", rates)):
+    tables = (("sources", sources), ("source_fields", fields), ("playbook_gates", gates), ("rates", rates))
+    for name, frame in tables:
         con.register("loading", frame)
         con.execute(f"create or replace table reference.{name} as select * from loading")
         con.unregister("loading")
+    con.register("loading", statuses)
+    con.execute(
+        "create or replace table reference.source_statuses as "
+        "select distinct source, normal_name(status) as status, meaning from loading"
+    )
+    con.unregister("loading")
     _load_gate_names(con, playbooks, settings.playbooks)
     _load_reasons(con, settings.reasons_file)
+
+
+def _told(settings: Settings, key: str, columns: tuple[str, str, str]) -> pl.DataFrame:
+    """What the blocks of all sources say under a key: source, left side, right side."""
+    rows = [(name, *pair) for name, source in settings.sources.items() for pair in getattr(source, key, {}).items()]
+    return pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String), orient="row")
 
 
 def _load_gate_names(con: Connection, playbooks: Mapping[str, Playbook], folder: Path) -> None:

@@ -1,15 +1,17 @@
-"""The kinds of tools that records are pulled from: one module per kind, and this list of them.
+"""The kinds of tools that records are pulled from: one module per kind, imported when it is first asked for.
 
-A source knows its tool and nothing of where records are stored, when they are pulled or what they mean.
+A kind's module has either `source(name, settings, environ, terms, patience)`, a dlt source of what changed, or
+`tables(name, settings, environ)`, tables that are replaced whole; and `probe(name, settings, environ, patience)`, which
+asks the tool for as little as shows that it is there, and returns what it says of its limits. A source knows
+its tool and nothing of where records are stored, when they are pulled or what they mean.
 """
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from importlib import import_module
 from typing import Any
 
-from pipelines.sources import files, portal
+WHOLE = ("files",)  # kinds that are read whole: their tables are replaced
 
-# Kinds that say what changed: their rows are merged by key into what is there.
-CHANGES: Mapping[str, Callable[..., Any]] = MappingProxyType({"portal": portal.source})
-# Kinds that are read whole: their tables are replaced.
-WHOLES: Mapping[str, Callable[..., dict[str, files.Whole]]] = MappingProxyType({"files": files.tables})
+
+def kind(name: str) -> Any:
+    """The module of a kind."""
+    return import_module(f"pipelines.sources.{name}")

@@ -22,7 +22,8 @@ import fastexcel
 import polars as pl
 
 from models.faults import Fault, Problem, fault
-from pipelines.settings import FilesSource, FileTable, Settings
+from pipelines.settings import Settings
+from pipelines.source_blocks import FilesSource, FileTable
 from pipelines.sources.text import column, text, unlike
 
 CHUNK_ROWS = 20_000  # rows held as Python objects before they become columns

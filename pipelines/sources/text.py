@@ -6,11 +6,12 @@ out: what any of it means.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from itertools import count
+
+import simplejson
 
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -22,7 +23,7 @@ def text(value: object) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False, default=float)
+        return str(simplejson.dumps(value, ensure_ascii=False))  # keeps a decimal's digits, which json would not
     return str(value)
 
 

@@ -14,8 +14,9 @@ import polars as pl
 from models import catalog
 from pipelines import snapshots, warehouse
 from pipelines.demo.simulation import simulate
-from pipelines.settings import PortalSource, Settings
+from pipelines.settings import Settings
 from pipelines.snapshots import Snapshot
+from pipelines.source_blocks import PortalSource
 
 AS_OF = datetime(2026, 6, 30, 12, 0, tzinfo=UTC)
 FIRMS = {"northlight": "Northlight Studio", "relay": "Relay Onboarding", "hearth": "Hearth & Beam"}

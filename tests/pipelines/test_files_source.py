@@ -6,6 +6,7 @@ import datetime as dt
 import json
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import duckdb
@@ -269,9 +270,8 @@ class TestPulled:
         def tables_of(clients: pl.DataFrame, projects: pl.DataFrame) -> None:
             given = {"clients": clients, "projects": projects}
             made = {name: Whole(str(id(frame)), lambda frame=frame: frame) for name, frame in given.items()}
-            monkeypatch.setitem(pulling.WHOLES, "files", lambda *_: made)
+            monkeypatch.setattr(pulling, "kind", lambda _: SimpleNamespace(tables=lambda *_: made))
 
-        monkeypatch.setattr(pulling, "WHOLES", dict(pulling.WHOLES))
         tables_of(pl.DataFrame({"id": ["1"]}), pl.DataFrame({"id": ["1"]}))
         pull(settings, "books", NOW)
         tables_of(pl.DataFrame({"id": ["2"]}), pl.DataFrame())  # a table without a column cannot be made

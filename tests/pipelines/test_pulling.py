@@ -24,7 +24,9 @@ from models.faults import Fault
 from pipelines.demo.portal import Hurry, create_app, running
 from pipelines.pulling import PullReport, pull
 from pipelines.settings import Settings
-from pipelines.sources.portal import FIELDS, Door, Patience, Reach
+from pipelines.sources.door import Patience
+from pipelines.sources.landing import Reach
+from pipelines.sources.portal import FIELDS, opened, pages
 from pipelines.sources.text import sortable
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
@@ -95,7 +97,7 @@ def ask(url: str) -> list[Any]:
     """All pages of clients, asked for without storing them."""
     configured = house(Path(), url).sources["relay"]
     assert configured.kind == "portal"
-    return list(Door("relay", configured, "token", HASTE).pages("clients", None))
+    return list(pages(opened("relay", configured, {"T": "token"}, HASTE), "clients", 500, None))
 
 
 def test_the_first_pull_makes_every_table_with_every_column_as_text(tmp_path: Path) -> None:

@@ -1,0 +1,278 @@
+"""What a block of `milepost.toml` may say of each kind of source: one class per kind, checked before a pull.
+
+Secrets never stand here: a block names the environment variable or the file that holds one. What stays out: reading
+the file (settings.py) and asking the tools (sources).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
+from zoneinfo import available_timezones
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from models.faults import fault
+
+# What a gate's status in a tool can mean: an event of the contract, or nothing that counts.
+Meaning = Literal["planned", "started", "submitted", "approved", "changes_requested", "rejected", "reopened",
+                  "waived", "cancelled", "ignored"]  # fmt: skip
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Place(Frozen):
+    """Where work is done: whose weekends and public holidays, and by which clock."""
+
+    country: str | None = Field(default=None, pattern=r"^[A-Z]{2}$")
+    subdivision: str | None = None
+
+    @model_validator(mode="after")
+    def _a_part_is_of_a_country(self) -> Self:
+        if self.subdivision and not self.country:
+            raise ValueError(f"the subdivision {self.subdivision!r} needs its country")
+        return self
+
+
+class SourceBlock(Place):
+    """What every source may say: whose records they are, and where that firm works."""
+
+    firm: str = "Our firm"
+    timezone: str | None = None
+    staging: Path | None = None  # folder of <entity>.sql; files already in contract columns need none
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone_is_known(cls, zone: str | None) -> str | None:
+        if zone is not None and zone not in available_timezones():
+            raise ValueError(f"{zone!r} is no IANA time zone such as Europe/Berlin")
+        return zone
+
+
+class Secret(SourceBlock):
+    """A source that proves who asks with a secret, which stands in the environment or in a file."""
+
+    token_env: str | None = None
+    token_file: Path | None = None
+
+
+class ToolSource(Secret):
+    """A tool that is asked over HTTP.
+
+    `statuses` says what the tool's own words for a gate's state mean, `fields` which of its custom fields (or metadata
+    keys) hold what; the roles a kind knows are its ROLES.
+    """
+
+    ROLES: ClassVar[tuple[str, ...]] = ()
+
+    url: str
+    page_size: int = Field(default=100, ge=1, le=1000)
+    lookback_seconds: int = Field(default=60, ge=0)
+    sweep_hours: float = Field(default=24, ge=0)  # how often keys are compared to find what was deleted
+    currency: str | None = Field(default=None, pattern=r"^[A-Z]{3}$")  # of money that names none
+    statuses: Mapping[str, Meaning] = Field(default_factory=dict)
+    fields: Mapping[str, str] = Field(default_factory=dict)
+
+    @field_validator("fields")
+    @classmethod
+    def _roles_are_known(cls, fields: Mapping[str, str]) -> Mapping[str, str]:
+        if strange := [role for role in fields if role not in cls.ROLES]:
+            raise ValueError(f"{strange[0]!r} is no field it can use; known are: {', '.join(cls.ROLES) or 'none'}")
+        return fields
+
+
+class PortalSource(ToolSource):
+    """A client portal that speaks Milepost's own HTTP contract."""
+
+    kind: Literal["portal"]
+    page_size: int = Field(default=500, ge=1, le=1000)
+
+
+class RedmineSource(ToolSource):
+    """A Redmine: gates are issues of a tracker, or versions."""
+
+    ROLES = ("client", "contract_amount", "signed_on", "currency", "manager", "playbook", "amount", "invoice",
+             "client_approval", "next_team", "approver")  # fmt: skip
+
+    kind: Literal["redmine"]
+    milestones: Literal["issues", "versions"] = "issues"
+    tracker: str = "Milestone"
+    change_order_tracker: str | None = None
+    projects: tuple[str, ...] = ()  # identifiers; all that the key may read where empty
+
+
+class TrytonSource(ToolSource):
+    """A Tryton: parties, projects, invoices and payments."""
+
+    kind: Literal["tryton"]
+    database: str
+
+
+class JiraSource(ToolSource):
+    """A Jira Cloud site: gates are the issues a JQL finds, or versions."""
+
+    ROLES = ("client", "contract_amount", "signed_on", "currency", "manager", "playbook", "amount", "invoice",
+             "next_team", "approver", "due")  # fmt: skip
+
+    kind: Literal["jira"]
+    email: str
+    milestones: Literal["issues", "versions"] = "issues"
+    jql: str = "issuetype = Milestone"
+    change_orders_jql: str | None = None
+    projects: tuple[str, ...] = ()  # keys; all that the token may read where empty
+
+
+class AsanaSource(ToolSource):
+    """An Asana workspace: gates are milestones and approvals of its projects."""
+
+    ROLES = ("client", "contract_amount", "signed_on", "currency", "playbook", "amount", "invoice", "next_team")
+
+    kind: Literal["asana"]
+    url: str = "https://app.asana.com/api/1.0"
+    workspace: str
+    projects: tuple[str, ...] = ()  # gids; all of the workspace where empty
+
+
+class StripeSource(ToolSource):
+    """A Stripe account: invoices, credit notes, and quotes as change orders. `fields` names metadata keys."""
+
+    ROLES = ("project", "milestone", "change_order", "invoice")
+
+    kind: Literal["stripe"]
+    url: str = "https://api.stripe.com"
+
+
+class XeroSource(ToolSource):
+    """A Xero organisation, as a custom connection: sales invoices, payments, credit notes, quotes."""
+
+    kind: Literal["xero"]
+    url: str = "https://api.xero.com/api.xro/2.0"
+    identity_url: str = "https://identity.xero.com/connect/token"
+    client_id: str
+    tenant: str | None = None
+
+
+class RocketlaneSource(ToolSource):
+    """A Rocketlane account: phases and milestone tasks of its projects, and invoices."""
+
+    ROLES = ("contract_amount", "amount", "invoice")
+
+    kind: Literal["rocketlane"]
+    url: str = "https://api.rocketlane.com/api/1.0"
+
+
+class SqlTable(Frozen):
+    """One table, view or query of a database. By `cursor` only what is new is read; without, all of it, every time."""
+
+    table: str | None = None
+    query: str | None = None
+    key: tuple[str, ...] = Field(min_length=1)
+    cursor: str | None = None  # column that says when a row was last written
+
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> Self:
+        if bool(self.table) == bool(self.query):
+            raise ValueError("name either a table or a query")
+        return self
+
+
+class SqlSource(Secret):
+    """Any database SQLAlchemy reaches. The password stands in token_env or token_file, never in the url."""
+
+    kind: Literal["sql"]
+    url: str
+    lookback_seconds: int = Field(default=60, ge=0)
+    sweep_hours: float = Field(default=24, ge=0)
+    tables: Mapping[str, SqlTable] = Field(min_length=1)
+
+
+class Paging(Frozen):
+    """How a tool's list goes on: by page number, offset, a cursor from the answer, or the Link header."""
+
+    by: Literal["none", "page", "offset", "cursor", "link"] = "none"
+    parameter: str = "page"
+    size_parameter: str | None = None
+    size: int = Field(default=100, ge=1)
+    first: int = 1
+    next: str | None = None  # path in the answer to the next cursor, or to the next page's url
+    more: str | None = None  # path in the answer to a flag that says whether there is another page
+
+
+class RestTable(Frozen):
+    """One list of records behind a path. Paths into JSON are dotted, such as data.items."""
+
+    path: str
+    records: str = ""  # path to the list within the answer; the answer itself where empty
+    key: str = "id"  # path to the key within a record
+    parameters: Mapping[str, str] = Field(default_factory=dict)
+    updated: str | None = None  # path to the instant of a record's last change
+    since_parameter: str | None = None  # the parameter that asks for changes from an instant on
+    since_format: Literal["iso", "epoch", "epoch_ms", "date"] = "iso"
+    deleted: str | None = None  # path to a flag or instant that says the record was deleted
+    paging: Paging = Paging()
+
+
+class RestSource(Secret):
+    """Any HTTP API that answers lists of JSON records, declared wholly in the settings."""
+
+    kind: Literal["rest"]
+    url: str
+    auth: Literal["bearer", "basic", "header", "query", "none"] = "bearer"
+    auth_name: str | None = None  # user of basic, header of header, parameter of query
+    headers: Mapping[str, str] = Field(default_factory=dict)
+    wait_header: str = "Retry-After"
+    wait_unit: Literal["seconds", "epoch", "epoch_ms", "iso"] = "seconds"
+    lookback_seconds: int = Field(default=60, ge=0)
+    sweep_hours: float = Field(default=24, ge=0)
+    currency: str | None = Field(default=None, pattern=r"^[A-Z]{3}$")
+    statuses: Mapping[str, Meaning] = Field(default_factory=dict)
+    tables: Mapping[str, RestTable] = Field(min_length=1)
+
+
+class FileTable(Frozen):
+    """One raw table read from one or more files of the same layout."""
+
+    glob: str
+    format: Literal["csv", "excel", "parquet", "jsonl"] | None = None  # from the file's ending where absent
+    encoding: str = "utf-8"
+    delimiter: str = ","
+    null_values: tuple[str, ...] = ("",)
+    sheet: str | None = None
+    header_row: int = Field(default=1, ge=1)
+    rename: Mapping[str, str] = Field(default_factory=dict)
+    key: tuple[str, ...] = ()
+
+
+class FilesSource(SourceBlock):
+    """Files in a folder: CSV, Excel, Parquet or JSON lines."""
+
+    kind: Literal["files"]
+    folder: Path = Path("inbox")
+    tables: Mapping[str, FileTable] = Field(min_length=1)
+
+
+Source = Annotated[
+    PortalSource | FilesSource | RedmineSource | TrytonSource | JiraSource | AsanaSource | StripeSource | XeroSource
+    | RocketlaneSource | SqlSource | RestSource,
+    Field(discriminator="kind"),
+]  # fmt: skip
+
+
+def token(name: str, source: Secret, environ: Mapping[str, str] = os.environ) -> str:
+    """The secret of a source, from the environment or a file; never from the settings."""
+    if source.token_env:
+        if value := environ.get(source.token_env, "").strip():
+            return value
+        raise fault(f"source {name}", f"the environment variable {source.token_env} is not set.",
+                    f"Set it to the tool's token: export {source.token_env}=…")  # fmt: skip
+    if source.token_file:
+        try:
+            return source.token_file.expanduser().read_text("utf-8").strip()
+        except OSError as error:
+            raise fault(f"source {name}", f"the token file {source.token_file} cannot be read ({error.strerror}).",
+                        "Write the tool's token to it, readable by you alone.") from None  # fmt: skip
+    raise fault(f"source {name}", "no token is named.", "Add token_env or token_file to its block.")
