@@ -16,7 +16,7 @@ import duckdb
 import sqlglot
 from sqlglot import exp
 
-from models import catalog, terms_seen
+from models import catalog, linking, terms_seen
 from models.build import LISTED, Connection, Finding, Moment, first, found, parameters, together
 from models.catalog import Entity, Field
 from models.faults import Fault, Problem, fault
@@ -60,6 +60,10 @@ def stage(con: Connection, entity: Entity, sources: Sequence[StagedSource], mome
         con.execute("drop table incoming")
         _refuse_missing_rates(con, entity, moment)
         terms_seen.remember(con, entity, moment)
+        if entity.name == "clients":
+            linking.merge_clients(con)
+        if entity.name == "invoice_lines":
+            linking.link_lines(con)
     return warnings(con, entity, sources)
 
 

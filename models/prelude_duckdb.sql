@@ -47,6 +47,7 @@ create or replace macro name_similarity(one, other) as jaro_winkler_similarity(o
 -- timezone, country and subdivision say where the source's firm works; null where they are the project's. currency is
 -- that of money which names none.
 create table if not exists reference.sources (
+    position integer, -- as they stand in the settings
     source varchar,
     kind varchar,
     firm varchar,
@@ -55,7 +56,7 @@ create table if not exists reference.sources (
     subdivision varchar,
     currency varchar
 );
--- What a tool's own words for a gate's state mean, as normal_name compares them; meaning is a type of event, or ignored.
+-- What a tool's own words for a gate's state mean, as normal_name has them; meaning is a type of event, or ignored.
 create table if not exists reference.source_statuses (source varchar, status varchar, meaning varchar);
 -- Which of a tool's custom fields, or keys of metadata, plays which role.
 create table if not exists reference.source_fields (source varchar, role varchar, field varchar);
@@ -71,6 +72,13 @@ create table if not exists reference.weekends (country varchar, subdivision varc
 create table if not exists reference.holidays (country varchar, subdivision varchar, day date, name varchar);
 -- Every name a playbook's gate goes by, as normal_name compares them; kind is code, label or alias.
 create table if not exists reference.gate_names (playbook varchar, gate varchar, name varchar, kind varchar);
+-- Other names that clients go by, and the links from invoices to gates that people made by hand, as they wrote them.
+create table if not exists reference.client_names (client varchar, same_as varchar);
+create table if not exists reference.manual_links (
+    row integer, invoice varchar, line varchar, gate varchar, change_order varchar
+);
+-- Ways of finding what an invoice line bills, in the order they are tried; a pattern says what numbers look like.
+create table if not exists reference.link_methods (position integer, method varchar, pattern varchar);
 -- The firm's vocabulary of reasons for change: written, as normal_name compares it, and the reason it stands for.
 create table if not exists reference.change_reasons (written varchar, reason varchar);
 create table if not exists ops.pulls (

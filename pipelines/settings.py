@@ -10,15 +10,35 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationError, field_validator
 
 from models.faults import Fault, Problem, fault
-from pipelines.source_blocks import FilesSource, Place, Source
+from pipelines.source_blocks import FilesSource, Frozen, Place, Source
 
 PROJECT = Path(__file__).resolve().parent.parent
 DECLARED = ("files", "sql", "rest")  # kinds whose tables are told in the settings, and may have contract columns
 _SOURCE_NAME = re.compile(r"^[a-z][a-z0-9_]{0,40}$")
+
+
+Method = Literal["manual", "native", "field", "number", "text"]
+
+
+class Linking(Frozen):
+    """How invoices find the gates they bill: the methods tried, in their order, and what gates' numbers look like."""
+
+    methods: tuple[Method, ...] = ("manual", "native", "field", "number", "text")
+    number_pattern: str | None = None
+
+    @field_validator("number_pattern")
+    @classmethod
+    def _is_a_pattern(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+        return pattern
 
 
 class Settings(Place):
@@ -36,6 +56,7 @@ class Settings(Place):
     timezone: str = "UTC"
     rates: Path = Path("rates/rates.csv")
     keep_snapshots: int = Field(default=7, ge=1)
+    linking: Linking = Linking()
     sources: Mapping[str, Source] = Field(default_factory=dict)
 
     @field_validator("sources")
@@ -76,6 +97,16 @@ class Settings(Place):
     def reasons_file(self) -> Path:
         """The firm's own vocabulary of reasons for change: written,reason. It need not be there."""
         return self.data / "reasons.csv"
+
+    @property
+    def links_file(self) -> Path:
+        """Links from invoices to gates made by hand: invoice,line,gate,change_order. It need not be there."""
+        return self.data / "links.csv"
+
+    @property
+    def client_names_file(self) -> Path:
+        """Other names that clients go by: client,same_as. It need not be there."""
+        return self.data / "client_names.csv"
 
     def folder_of(self, source: FilesSource) -> Path:
         return self.data / source.folder

@@ -151,6 +151,9 @@ def _given(con: Connection, settings: Settings, at: Moment) -> str:
             "playbook_gates",
             "gate_names",
             "change_reasons",
+            "client_names",
+            "manual_links",
+            "link_methods",
         )
     ]
     terms = (at.currency, at.zone, at.country or "", at.subdivision or "")

@@ -20,11 +20,13 @@ from models.admission import StagedSource
 from models.build import Connection, Finding, Moment
 from models.faults import Fault, Problem, fault
 from pipelines import calendars
+from pipelines.handwritten import read_client_names, read_links, read_reasons
 from pipelines.playbooks import Playbook, load_playbooks
 from pipelines.settings import Settings
 
 RATE_HOLDS_DAYS = 7  # a rate stands for the days after it until the next, at most this long
 
+_SOURCE_TERMS = ("source", "kind", "firm", "timezone", "country", "subdivision", "currency")
 _WHOLE_TABLES = "create table if not exists ops.whole_tables (source varchar, table_name varchar, print varchar)"
 
 
@@ -91,6 +93,7 @@ def load_reference(con: Connection, settings: Settings) -> None:
     sources = pl.DataFrame(
         [
             (
+                position,
                 name,
                 source.kind,
                 source.firm,
@@ -99,9 +102,9 @@ def load_reference(con: Connection, settings: Settings) -> None:
                 source.subdivision,
                 getattr(source, "currency", None),
             )
-            for name, source in settings.sources.items()
+            for position, (name, source) in enumerate(settings.sources.items())
         ],
-        schema=dict.fromkeys(("source", "kind", "firm", "timezone", "country", "subdivision", "currency"), pl.String),
+        schema={"position": pl.Int32} | dict.fromkeys(_SOURCE_TERMS, pl.String),
         orient="row",
     )
     fields = _told(settings, "fields", ("source", "role", "field"))
@@ -136,6 +139,20 @@ def load_reference(con: Connection, settings: Settings) -> None:
     con.unregister("loading")
     _load_gate_names(con, playbooks, settings.playbooks)
     _load_reasons(con, settings.reasons_file)
+    _load_linking(con, settings)
+
+
+def _load_linking(con: Connection, settings: Settings) -> None:
+    methods = pl.DataFrame(
+        [(place, method, settings.linking.number_pattern) for place, method in enumerate(settings.linking.methods)],
+        schema={"position": pl.Int32, "method": pl.String, "pattern": pl.String},
+        orient="row",
+    )
+    links, names = read_links(settings.links_file), read_client_names(settings.client_names_file)
+    for name, frame in (("link_methods", methods), ("manual_links", links), ("client_names", names)):
+        con.register("loading", frame)
+        con.execute(f"create or replace table reference.{name} as select * from loading")
+        con.unregister("loading")
 
 
 def _told(settings: Settings, key: str, columns: tuple[str, str, str]) -> pl.DataFrame:
@@ -198,27 +215,6 @@ def _load_reasons(con: Connection, file: Path) -> None:
             for row, written in wrong
         ])  # fmt: skip
     con.execute("alter table reference.change_reasons drop column row")
-
-
-def read_reasons(file: Path) -> pl.DataFrame:
-    """The vocabulary of reasons, columns row (in the file), written and reason (null: the words give none).
-
-    No file: no rows. Raises `Fault` naming the file for one that has not these columns.
-    """
-    if not file.is_file():
-        return pl.DataFrame(schema={"row": pl.UInt32, "written": pl.String, "reason": pl.String})
-    header = "Its first line must be written,reason; each further line is one way of putting a reason."
-    try:
-        text = pl.read_csv(file, infer_schema=False)
-    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
-        raise fault(str(file), f"is no CSV file ({str(error).splitlines()[0]}).", header) from None
-    if missing := [name for name in ("written", "reason") if name not in text.columns]:
-        raise fault(str(file), f"the column {', '.join(missing)} is missing.", header)
-    return text.with_row_index("row", offset=2).select(
-        "row",
-        pl.col("written").fill_null(""),
-        pl.col("reason").str.strip_chars().replace("", None),
-    )
 
 
 def read_rates(file: Path) -> pl.DataFrame:

@@ -23,6 +23,21 @@ FAULTS = [
     "source_url",
 ]
 UNMAPPED = ["gate_name", "playbook", "firm", "gate_count", "project_count", "suggested_label", "similarity"]
+UNLINKED = [
+    "number",
+    "client",
+    "description",
+    "amount_local",
+    "currency",
+    "issued_at",
+    "suggested_gate_label",
+    "suggested_project",
+    "fitting_gate_count",
+    "firm",
+    "source_key",
+    "source_url",
+]
+UNBILLED = ["project_id", "gate_label", "client", "project", "firm", "approved_at", "unbilled_days", "unbilled_amount"]
 EFFECT = {"warn": "warns", "fail": "blocks publishing"}
 
 
@@ -34,6 +49,8 @@ def page(reading: Reading) -> None:
     _rejects(reading)
     _faults(reading)
     _oddities(reading)
+    _unlinked(reading)
+    _unbilled(reading)
     _unmapped(reading)
     left, right = st.columns(2, gap="large")
     with left:
@@ -89,6 +106,29 @@ def _oddities(reading: Reading) -> None:
         return
     names = {"detail": "What is wrong", "subject": "Called"}
     layout.ledger(reading, frame, key="oddities", mart="oddities", names=names, at=row)
+
+
+def _unlinked(reading: Reading) -> None:
+    frame = reading.store.table("unlinked_lines", UNLINKED, order=("-amount_local", "number", "source_key"))
+    words = f"Invoice lines that bill no known gate or change order, whatever the filters, n = {frame.height:,}"
+    row = layout.section("Invoices without a gate", words)
+    if frame.is_empty():
+        layout.empty("Every invoice line bills a gate or a change order.", "Links are found as the settings say.")
+        return
+    names = {"suggested_gate_label": "Gate of that amount", "suggested_project": "In project",
+             "fitting_gate_count": "Gates that fit", "source_key": "Line"}  # fmt: skip
+    layout.ledger(reading, frame, key="unlinked", mart="unlinked_lines", names=names, at=row)
+
+
+def _unbilled(reading: Reading) -> None:
+    still = ("unbilled_amount", ">", 0)
+    frame = reading.table("billable_gates", UNBILLED, still, order=("-unbilled_days", "client", "project"))
+    words = f"Gates under the filters that were approved and are not invoiced in full, oldest first, n = {frame.height:,}"
+    row = layout.section("Gates without an invoice", words)
+    if frame.is_empty():
+        layout.empty("Every approved gate is invoiced in full.", "There is nothing to bill.")
+        return
+    layout.ledger(reading, frame, key="unbilled", mart="billable_gates", at=row)
 
 
 def _unmapped(reading: Reading) -> None:

@@ -10,6 +10,8 @@ select
     milestone,
     change_order,
     amount,
+    description,
+    reference,
     line,
     line_amount,
     link_method,

@@ -8,6 +8,7 @@ select
     deleted_at,
     project,
     name,
+    number,
     gate,
     sequence,
     kind,
