@@ -123,7 +123,7 @@ def _unlinked(reading: Reading) -> None:
 def _unbilled(reading: Reading) -> None:
     still = ("unbilled_amount", ">", 0)
     frame = reading.table("billable_gates", UNBILLED, still, order=("-unbilled_days", "client", "project"))
-    words = f"Gates under the filters that were approved and are not invoiced in full, oldest first, n = {frame.height:,}"
+    words = f"Approved gates under the filters that are not invoiced in full, oldest first, n = {frame.height:,}"
     row = layout.section("Gates without an invoice", words)
     if frame.is_empty():
         layout.empty("Every approved gate is invoiced in full.", "There is nothing to bill.")
