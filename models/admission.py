@@ -29,6 +29,9 @@ _EXPECTED = {
     "day": "a date such as 2026-03-04", "reference": "a key",
 }  # fmt: skip
 
+_LANDED = ("id", "updated_at", "gone_at", "row_print")  # columns of its own that a pull adds
+_WENT = {"gone_at", "_dlt_valid_to"}  # one of which every table has that was pulled in contract columns
+
 
 @dataclass(frozen=True, slots=True)
 class StagedSource:
@@ -90,6 +93,8 @@ def _mapped(con: Connection, entity: Entity, source: StagedSource) -> str | None
         if "_file" in found and "source_url" not in found:
             select = f"select *, _file || ', row ' || _row as source_url from {source.raw}.{entity.name}"
             found = (*found, "source_url")
+        if _WENT & {*found}:
+            select, found = _last_versions(f"{source.raw}.{entity.name}", found)
         if "_file" in found:
             where = f"{first(con, f'select min(_file) from {source.raw}.{entity.name}') or source.name}"
     else:
@@ -117,6 +122,18 @@ def _mapped(con: Connection, entity: Entity, source: StagedSource) -> str | None
         raise fault(f"{where}, source {source.name}", str(error).splitlines()[0],
                     "Mend the SELECT, or give the file or the tool that column back.") from None  # fmt: skip
     return sql.replace("$source", f"'{source.name}'")
+
+
+def _last_versions(table: str, found: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """A table that was pulled in contract columns: of a row's versions the last; what went counts as deleted then."""
+    own = [f"nullif({name}, '')" for name in ("deleted_at", "gone_at") if name in found]
+    is_kept = "_dlt_valid_to" in found
+    went = ", ".join([*own, *(["cast(_dlt_valid_to as varchar)"] if is_kept else []), "null"])
+    last = " qualify row_number() over (partition by id order by _dlt_valid_from desc) = 1" if is_kept else ""
+    rest = "* replace" if "deleted_at" in found else "*,"
+    deleted = f"coalesce({went}) as deleted_at"
+    select = f"select {rest} {f'({deleted})' if 'deleted_at' in found else deleted} from {table}{last}"
+    return select, (*found, "deleted_at")
 
 
 def _from_source(tree: exp.Expression, source: StagedSource) -> str:
@@ -430,7 +447,9 @@ def _unknown_columns(con: Connection, entity: Entity, sources: Sequence[StagedSo
     findings = []
     for source in sources:
         if source.staging is None:
-            unknown = [c for c in _raw_columns(con, source, entity.name) if c not in entity.columns and c[0] != "_"]
+            there = _raw_columns(con, source, entity.name)
+            known = {*entity.columns, *(_LANDED if _WENT & {*there} else ())}
+            unknown = [name for name in there if name not in known and name[0] != "_"]
             if unknown:
                 sample = tuple({"source": source.name, "column": column} for column in unknown[:LISTED])
                 name = f"the contract knows every column of {source.name}"

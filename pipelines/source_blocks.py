@@ -7,9 +7,10 @@ the file (settings.py) and asking the tools (sources).
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from zoneinfo import available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -19,6 +20,10 @@ from models.faults import fault
 # What a gate's status in a tool can mean: an event of the contract, or nothing that counts.
 Meaning = Literal["planned", "started", "submitted", "approved", "changes_requested", "rejected", "reopened",
                   "waived", "cancelled", "ignored"]  # fmt: skip
+
+
+_PASSWORD = re.compile("passw|pwd|secret", re.IGNORECASE)
+_TABLE_NAME = re.compile(r"^[a-z][a-z0-9_]{0,60}$")
 
 
 class Frozen(BaseModel):
@@ -189,6 +194,25 @@ class SqlSource(Secret):
     sweep_hours: float = Field(default=24, ge=0)
     tables: Mapping[str, SqlTable] = Field(min_length=1)
 
+    @field_validator("url")
+    @classmethod
+    def _holds_no_password(cls, url: str) -> str:
+        from sqlalchemy import make_url  # only where such a source is named: it takes a while to import
+        from sqlalchemy.exc import ArgumentError
+
+        try:
+            told = make_url(url)
+        except ArgumentError:
+            raise ValueError("this is no address of a database such as postgresql://user@host/database") from None
+        if told.password or any(_PASSWORD.search(name) for name in told.query):
+            raise ValueError("a password must not stand here: put it where token_env or token_file says")
+        return url
+
+    @field_validator("tables")
+    @classmethod
+    def _names_are_plain(cls, tables: Mapping[str, SqlTable]) -> Mapping[str, SqlTable]:
+        return _plainly_named(tables)
+
 
 class Paging(Frozen):
     """How a tool's list goes on: by page number, offset, a cursor from the answer, or the Link header."""
@@ -260,6 +284,13 @@ Source = Annotated[
     | RocketlaneSource | SqlSource | RestSource,
     Field(discriminator="kind"),
 ]  # fmt: skip
+
+
+def _plainly_named(tables: Mapping[str, Any]) -> Mapping[str, Any]:
+    for name in tables:
+        if not _TABLE_NAME.match(name) or "__" in name:
+            raise ValueError(f"the table name {name!r} must be lower-case letters, digits and single underscores")
+    return tables
 
 
 def token(name: str, source: Secret, environ: Mapping[str, str] = os.environ) -> str:
