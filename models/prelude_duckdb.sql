@@ -38,6 +38,60 @@ create or replace macro working_position(instant, starts_at, ends_at, is_working
 -- A date written in a tool's own way, as YYYY-MM-DD; what does not fit is passed on as it is, for the contract to name.
 create or replace macro day_text(written, pattern) as
 coalesce(strftime(try_strptime(written, pattern), '%Y-%m-%d'), written);
+-- An instant as text: as it is written, or from the seconds or milliseconds since 1970 that are written instead.
+create or replace macro instant_text(written) as case
+    when regexp_matches(written, '^[0-9]{9,14}$')
+        then strftime(
+            epoch_ms(cast(written as bigint) * case when length(written) < 12 then 1000 else 1 end),
+            '%Y-%m-%dT%H:%M:%S.%gZ'
+        )
+    else written
+end;
+-- The value of a custom field, held as JSON, as text: of an option its value, of a person or a thing its name, of several
+-- the first, of a written document its words.
+create or replace macro field_text(held) as case json_type(held)
+    when 'NULL' then null
+    when 'OBJECT' then coalesce(
+        json_extract_string(held, '$.value'), json_extract_string(held, '$.displayName'),
+        json_extract_string(held, '$.name'),
+        nullif(array_to_string(json_extract_string(held, '$..text'), ' '), '')
+    )
+    when 'ARRAY' then coalesce(
+        json_extract_string(held, '$[0].value'), json_extract_string(held, '$[0].displayName'),
+        json_extract_string(held, '$[0].name'), json_extract_string(held, '$[0]')
+    )
+    else json_extract_string(held, '$')
+end;
+-- The events by which a gate goes from one meaning of its status to the next: none where they are the same; back from an
+-- end to work is a reopening first.
+create or replace macro turns(previous, meaning) as case
+    when meaning = previous then []
+    when previous in ('approved', 'waived', 'cancelled') and meaning = 'planned' then ['reopened']
+    when previous in ('approved', 'waived', 'cancelled') and meaning in ('started', 'submitted')
+        then ['reopened', meaning]
+    else [meaning]
+end;
+-- An instant counted from 1970 in so many parts of a second, bare or as /Date(1573755038314+0000)/; what does not fit is
+-- passed on as it is.
+create or replace macro epoch_text(written, parts) as coalesce(
+    strftime(
+        try(make_timestamp(
+            try_cast(regexp_extract(written, '^(?:/Date\()?(-?[0-9]+)(?:[+-][0-9]{4})?(?:\)/)?$', 1) as bigint)
+            * cast(1000000 / parts as bigint)
+        )), '%Y-%m-%dT%H:%M:%S.%fZ'
+    ), written
+);
+-- Money counted in the smallest unit of its currency, in the main one: hundredths, but whole yen and thousandths of a
+-- dinar. ISK and UGX count hundredths too, though they have none: so do the tools. What does not fit is passed on.
+create or replace macro major_units(minor, currency) as coalesce(
+    cast(try_cast(minor as decimal(18, 0)) * case
+        when upper(currency) in (
+            'BIF', 'CLP', 'DJF', 'GNF', 'JPY', 'KMF', 'KRW', 'MGA', 'PYG', 'RWF', 'VND', 'VUV', 'XAF', 'XOF', 'XPF'
+        ) then 1.0
+        when upper(currency) in ('BHD', 'JOD', 'KWD', 'OMR', 'TND') then 0.001
+        else 0.01
+    end as varchar), minor
+);
 -- A name as it is compared: lower case, accents off, whatever is neither letter nor digit as one blank, trimmed.
 create or replace macro normal_name(written) as
 trim(regexp_replace(lower(strip_accents(written)), '[^\p{L}\p{N}]+', ' ', 'g'));
