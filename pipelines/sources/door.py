@@ -8,6 +8,7 @@ what the answers mean (the kinds), and rows (landing.py).
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -94,10 +95,10 @@ class Credentials(AuthBase):  # type: ignore[misc]
     """Headers that prove who asks. As an auth they outrank a .netrc and are dropped on the way to another host."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:
-        self._headers = dict(headers)
+        self.headers = dict(headers)
 
     def __call__(self, request: Any) -> Any:
-        request.headers.update(self._headers)
+        request.headers.update(self.headers)
         return request
 
 
@@ -105,8 +106,18 @@ def bearer(secret: str) -> Credentials:
     return Credentials({"Authorization": f"Bearer {secret}"})
 
 
+class _Session(requests.Session):  # type: ignore[misc]
+    """A session whose credentials stay with the host they are for, also where a redirect leads elsewhere."""
+
+    def rebuild_auth(self, prepared_request: Any, response: Any) -> None:
+        if self.should_strip_auth(response.request.url, prepared_request.url):
+            for name in getattr(self.auth, "headers", {}):
+                prepared_request.headers.pop(name, None)
+        super().rebuild_auth(prepared_request, response)
+
+
 class Door:
-    """One tool, as one source asks it. `url` is what every path is put behind."""
+    """One tool, as one source asks it. `url` is what every path is put behind; `secrets` show in no message."""
 
     def __init__(
         self,
@@ -118,6 +129,7 @@ class Door:
         limits: Limits = USUAL,
         headers: Mapping[str, str] = {},
         complaint: Complaint = errors_in_page,
+        secrets: Collection[str] = (),
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.source = source
@@ -125,7 +137,8 @@ class Door:
         self.headroom: str | None = None  # what the last answer said of the limit
         self._patience, self._limits, self._complaint, self._sleep = patience, limits, complaint, sleep
         self._dice = Random(source)  # sources that fail together are not to come back together
-        self._session = requests.Session()
+        self._secrets = [re.compile(rf"(?<!\w){re.escape(one)}(?!\w)") for one in secrets if one]
+        self._session = _Session()
         self._session.auth = credentials
         self._session.headers.update(headers)
         self._pause = 0.0  # seconds to wait before the next request, because none is left
@@ -146,6 +159,8 @@ class Door:
 
     def fault(self, path: str, what: str, cure: str, method: str = "GET") -> Fault:
         """A fault about what this door gave, for a kind that finds something wrong in a body."""
+        for secret in self._secrets:
+            what = secret.sub("…", what)
         return fault(f"source {self.source}, {method} {self.url}{path}", what, cure)
 
     def _ask(self, method: str, path: str, told: Mapping[str, Any], accepts: Collection[int]) -> Answer:

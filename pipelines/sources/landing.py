@@ -52,6 +52,9 @@ class Table:
     versions: bool = False  # by cursor only: whole tables always keep them
     ascending: bool = False  # pages come by `updated_at`, oldest first: a long pull may stop and go on
     present: Callable[[], Iterable[Sequence[str]]] | None = None  # pages of every key that is there now, for the sweep
+    # The instant, by the tool's own clock, at which the list was begun: a list in no order of time may lack what was
+    # updated since, so the next pull asks from there. Asked after each page; None where it is not known.
+    begun: Callable[[], str | None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ def _changes(source: str, table: Table, columns: tuple[str, ...], terms: Terms) 
     names, batch, landed, more = Names(columns), list[Row](), 0, False
     newest: dict[str, Row] = {}  # versions by key: of two in one pull only the newer is kept
     for page in table.pages(reach.since):
+        reach.ceiling = table.begun()
         fresh = reach.news([_dated(source, table, place, row, names) for place, row in enumerate(page)])
         if table.versions:
             for row in sorted(fresh, key=_moment):
@@ -145,6 +149,7 @@ class Reach:
     lookback: timedelta
     newest: str | None = None
     recent: dict[str, list[str]] = field(default_factory=dict)  # id -> [updated_at, print]
+    ceiling: str | None = None  # `newest` goes no further
     since: str | None = field(init=False)
     edge: str = field(init=False)
 
@@ -156,7 +161,8 @@ class Reach:
         """The rows of a page that are new or changed, remembered for the next pull."""
         fresh = [row for row in rows if self._is_news(row)]
         if fresh:
-            self.newest = max(self.newest or "", *(_moment(row) for row in fresh))
+            seen = max(_moment(row) for row in fresh)
+            self.newest = max(self.newest or "", min(seen, self.ceiling or seen))
             self._move_edge(_earlier(self.newest, self.lookback))
             for row in sorted(fresh, key=_moment):  # of two versions in a page the newer is remembered
                 if _moment(row) >= self.edge:
