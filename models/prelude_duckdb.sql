@@ -51,19 +51,23 @@ end;
 -- the first, of a written document its words.
 create or replace macro field_text(held) as case json_type(held)
     when 'NULL' then null
-    when 'OBJECT' then coalesce(
-        json_extract_string(held, '$.value'), json_extract_string(held, '$.displayName'),
-        json_extract_string(held, '$.name'),
-        nullif(array_to_string(json_extract_string(held, '$..text'), ' '), '')
-    )
-    when 'ARRAY' then coalesce(
-        json_extract_string(held, '$[0].value'), json_extract_string(held, '$[0].displayName'),
-        json_extract_string(held, '$[0].name'), json_extract_string(held, '$[0]')
-    )
+    when 'OBJECT'
+        then
+            coalesce(
+                json_extract_string(held, '$.value'), json_extract_string(held, '$.displayName'),
+                json_extract_string(held, '$.name'),
+                nullif(array_to_string(json_extract_string(held, '$..text'), ' '), '')
+            )
+    when 'ARRAY'
+        then
+            coalesce(
+                json_extract_string(held, '$[0].value'), json_extract_string(held, '$[0].displayName'),
+                json_extract_string(held, '$[0].name'), json_extract_string(held, '$[0]')
+            )
     else json_extract_string(held, '$')
 end;
--- The events by which a gate goes from one meaning of its status to the next: none where they are the same; back from an
--- end to work is a reopening first.
+-- The events by which a gate goes from one meaning of its status to the next: none where they are the same; back from
+-- an end to work is a reopening first.
 create or replace macro turns(previous, meaning) as case
     when meaning = previous then []
     when previous in ('approved', 'waived', 'cancelled') and meaning = 'planned' then ['reopened']
