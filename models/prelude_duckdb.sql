@@ -47,8 +47,8 @@ create or replace macro instant_text(written) as case
         )
     else written
 end;
--- The value of a custom field, held as JSON, as text: of an option its value, of a person or a thing its name, of several
--- the first, of a written document its words.
+-- The value of a custom field, held as JSON, as text: of an option its value, of a person or a thing its name, of
+-- several the first, of a written document its words.
 create or replace macro field_text(held) as case json_type(held)
     when 'NULL' then null
     when 'OBJECT'
@@ -75,8 +75,8 @@ create or replace macro turns(previous, meaning) as case
         then ['reopened', meaning]
     else [meaning]
 end;
--- An instant counted from 1970 in so many parts of a second, bare or as /Date(1573755038314+0000)/; what does not fit is
--- passed on as it is.
+-- An instant counted from 1970 in so many parts of a second, bare or as /Date(1573755038314+0000)/; what does not fit
+-- is passed on as it is.
 create or replace macro epoch_text(written, parts) as coalesce(
     strftime(
         try(make_timestamp(
