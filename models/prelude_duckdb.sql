@@ -38,32 +38,15 @@ create or replace macro working_position(instant, starts_at, ends_at, is_working
 -- A date written in a tool's own way, as YYYY-MM-DD; what does not fit is passed on as it is, for the contract to name.
 create or replace macro day_text(written, pattern) as
 coalesce(strftime(try_strptime(written, pattern), '%Y-%m-%d'), written);
--- An instant as text: as it is written, or from the seconds or milliseconds since 1970 that are written instead.
-create or replace macro instant_text(written) as case
-    when regexp_matches(written, '^[0-9]{9,14}$')
-        then strftime(
-            epoch_ms(cast(written as bigint) * case when length(written) < 12 then 1000 else 1 end),
-            '%Y-%m-%dT%H:%M:%S.%gZ'
-        )
-    else written
-end;
--- The value of a custom field, held as JSON, as text: of an option its value, of a person or a thing its name, of
+-- The value of a custom field, held as JSON, as text: of an option its value, of a person or thing its name, of
 -- several the first, of a written document its words.
+create or replace macro option_text(held) as coalesce(
+    json_extract_string(held, '$.value'), json_extract_string(held, '$.displayName'),
+    json_extract_string(held, '$.name'), nullif(array_to_string(json_extract_string(held, '$..text'), ' '), '')
+);
 create or replace macro field_text(held) as case json_type(held)
-    when 'NULL' then null
-    when 'OBJECT'
-        then
-            coalesce(
-                json_extract_string(held, '$.value'), json_extract_string(held, '$.displayName'),
-                json_extract_string(held, '$.name'),
-                nullif(array_to_string(json_extract_string(held, '$..text'), ' '), '')
-            )
-    when 'ARRAY'
-        then
-            coalesce(
-                json_extract_string(held, '$[0].value'), json_extract_string(held, '$[0].displayName'),
-                json_extract_string(held, '$[0].name'), json_extract_string(held, '$[0]')
-            )
+    when 'OBJECT' then option_text(held)
+    when 'ARRAY' then coalesce(option_text(json_extract(held, '$[0]')), json_extract_string(held, '$[0]'))
     else json_extract_string(held, '$')
 end;
 -- The events by which a gate goes from one meaning of its status to the next: none where they are the same; back from
@@ -85,6 +68,9 @@ create or replace macro epoch_text(written, parts) as coalesce(
         )), '%Y-%m-%dT%H:%M:%S.%fZ'
     ), written
 );
+-- The same where a tool is not sure whether it counts seconds or milliseconds; whatever is no count is passed on.
+create or replace macro instant_text(written) as
+epoch_text(written, case when length(written) < 12 then 1 else 1000 end);
 -- Money counted in the smallest unit of its currency, in the main one: hundredths, but whole yen and thousandths of a
 -- dinar. ISK and UGX count hundredths too, though they have none: so do the tools. What does not fit is passed on.
 create or replace macro major_units(minor, currency) as coalesce(
