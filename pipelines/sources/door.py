@@ -48,7 +48,7 @@ class Limits:
     """The headers by which a tool says how long to wait, how many requests are left and when there are more.
 
     `seconds` count from now (an HTTP date is understood too); `epoch`, `epoch_ms` and `iso` are instants.
-    Of several `left` headers the smallest number counts.
+    Of several `left` headers the smallest number counts. `reason` is the header that says which limit was met.
     """
 
     wait: str = "Retry-After"
@@ -57,6 +57,7 @@ class Limits:
     allowed: str | None = None
     reset: str | None = None
     reset_unit: Unit = "epoch"
+    reason: str | None = None
 
 
 USUAL = Limits()
@@ -157,6 +158,10 @@ class Door:
         """The answer to a POST of JSON that only asks, so that it may be tried again."""
         return self._ask("POST", path, {"json": sent, "headers": headers}, accepts)
 
+    def post_form(self, path: str, sent: Mapping[str, str], accepts: Collection[int] = ()) -> Answer:
+        """The answer to a POST of a form that only asks, so that it may be tried again."""
+        return self._ask("POST", path, {"data": sent}, accepts)
+
     def fault(self, path: str, what: str, cure: str, method: str = "GET") -> Fault:
         """A fault about what this door gave, for a kind that finds something wrong in a body."""
         for secret in self._secrets:
@@ -246,7 +251,9 @@ class Door:
             return self.fault(path, f"refuses the token (403){told}.", cure, method)
         if status == 429:
             waits = response.headers.get(self._limits.wait, "nothing")
-            what = f"still says that it is asked too often (429, {self._limits.wait}: {waits})."
+            reason = response.headers.get(self._limits.reason, "") if self._limits.reason else ""
+            why = f", {self._limits.reason}: {reason}" if reason else ""
+            what = f"still says that it is asked too often (429{why}, {self._limits.wait}: {waits})."
             return self.fault(path, what, "Pull again later.", method)
         cure = "Pull again later." if status >= 500 else "Check the url and the settings of the source."
         return self.fault(path, f"answers {status}{told}.", cure, method)
