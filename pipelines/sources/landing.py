@@ -55,6 +55,7 @@ class Table:
     # The instant, by the tool's own clock, at which the list was begun: a list in no order of time may lack what was
     # updated since, so the next pull asks from there. Asked after each page; None where it is not known.
     begun: Callable[[], str | None] = lambda: None
+    asked: tuple[str, ...] = ()  # by cursor: what the settings ask for; with another choice all is read again
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +100,9 @@ def _changing(source: str, table: Table, terms: Terms) -> DltResource:
 def _changes(source: str, table: Table, columns: tuple[str, ...], terms: Terms) -> Iterator[Any]:
     """Tables of new and changed rows. The state, stored with the rows, says how far the last pull came."""
     state = dlt.current.resource_state()
-    if state.get("columns") != list(columns) or table.name in terms.afresh:
-        state.clear()  # another contract, or rows are missing: ask for everything again
+    asked = [*columns, *table.asked]
+    if state.get("columns") != asked or table.name in terms.afresh:
+        state.clear()  # other columns or another choice, or rows are missing: ask for everything again
     reach = Reach(terms.lookback, state.get("newest"), dict(state.get("recent", {})))
     names, batch, landed, more = Names(columns), list[Row](), 0, False
     newest: dict[str, Row] = {}  # versions by key: of two in one pull only the newer is kept
@@ -123,7 +125,7 @@ def _changes(source: str, table: Table, columns: tuple[str, ...], terms: Terms) 
     if batch or "columns" not in state:  # a table without a row is to exist all the same
         yield _arrow(batch, names)
     for key, value in (
-        ("columns", list(columns)),
+        ("columns", asked),
         ("newest", reach.newest),
         ("recent", reach.recent),
         ("more", more),

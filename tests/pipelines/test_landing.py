@@ -186,3 +186,13 @@ def test_money_within_a_nested_record_keeps_its_digits() -> None:
         text({"lines": [{"amount": Decimal("12345678901234567.10")}]})
         == '{"lines": [{"amount": 12345678901234567.10}]}'
     )
+
+
+def test_another_choice_in_the_settings_reads_everything_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = Tool(tmp_path, monkeypatch, asked=("kickoffs",))
+    tool.rows = [gate("g1", "Kickoff")]
+    tool.pull(MONDAY)
+    tool.pull(MONDAY + DAY)
+    tool._told["asked"] = ("kickoffs", "concepts")
+    tool.pull(MONDAY + 2 * DAY)
+    assert [since is None for since in tool.asked] == [True, False, True]
