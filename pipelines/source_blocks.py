@@ -10,7 +10,8 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -22,7 +23,13 @@ Meaning = Literal["planned", "started", "submitted", "approved", "changes_reques
                   "waived", "cancelled", "ignored"]  # fmt: skip
 
 
+_Told = TypeVar("_Told")
 _PASSWORD = re.compile("passw|pwd|secret", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"passw|pwd|secret|authorization|cookie|api[-_]?key|^token$|(auth|access|api|private)[-_]?token$", re.IGNORECASE
+)
+_AUTH_NAMES = {"basic": "the user", "header": "the name of the header", "query": "the name of the parameter"}
+_OWN_COLUMNS = ("id", "updated_at", "deleted_at", "gone_at", "row_print")  # that a pull fills itself
 _TABLE_NAME = re.compile(r"^[a-z][a-z0-9_]{0,60}$")
 
 
@@ -53,9 +60,7 @@ class SourceBlock(Place):
     @field_validator("timezone")
     @classmethod
     def _zone_is_known(cls, zone: str | None) -> str | None:
-        if zone is not None and zone not in available_timezones():
-            raise ValueError(f"{zone!r} is no IANA time zone such as Europe/Berlin")
-        return zone
+        return _known_zone(zone)
 
 
 class Secret(SourceBlock):
@@ -218,26 +223,106 @@ class Paging(Frozen):
     """How a tool's list goes on: by page number, offset, a cursor from the answer, or the Link header."""
 
     by: Literal["none", "page", "offset", "cursor", "link"] = "none"
-    parameter: str = "page"
-    size_parameter: str | None = None
-    size: int = Field(default=100, ge=1)
-    first: int = 1
+    parameter: str | None = None  # that says which page is wanted; called page, offset or cursor where left out
+    first: int | None = Field(default=None, ge=0)  # number of the first page, 1; the first offset, 0
     next: str | None = None  # path in the answer to the next cursor, or to the next page's url
     more: str | None = None  # path in the answer to a flag that says whether there is another page
+    size_parameter: str | None = None
+    size: int = Field(default=100, ge=1)
+    stable: bool | None = None  # whether records stay on their page while others come and go; so with a cursor
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        known = {"page": {"parameter", "first", "more"}, "offset": {"parameter", "first", "more"},
+                 "cursor": {"parameter", "next", "more"}}.get(self.by, set())  # fmt: skip
+        strange = {"parameter", "first", "next", "more"} & self.model_fields_set - known
+        if strange:
+            raise ValueError(f"{min(strange)} has no meaning where paging is by {self.by}")
+        if self.by == "cursor" and not self.next:
+            raise ValueError("paging by cursor needs next, the path in the answer to the next one, such as meta.next")
+        if "size" in self.model_fields_set and not self.size_parameter:
+            raise ValueError("size needs size_parameter, the parameter that asks for so many records a page")
+        return self
+
+    @field_validator("next", "more")
+    @classmethod
+    def _are_paths(cls, path: str | None) -> str | None:
+        return _json_path(path)
+
+    @property
+    def is_stable(self) -> bool:
+        return self.by in ("none", "cursor") if self.stable is None else self.stable
 
 
 class RestTable(Frozen):
-    """One list of records behind a path. Paths into JSON are dotted, such as data.items."""
+    """One list of records behind a path. Paths into JSON are dotted, such as data.items; a number counts in a list."""
 
     path: str
+    each: str | None = None  # another table, for each of whose records the list is asked for; {id} in path is its key
     records: str = ""  # path to the list within the answer; the answer itself where empty
     key: str = "id"  # path to the key within a record
-    parameters: Mapping[str, str] = Field(default_factory=dict)
+    parameters: Mapping[str, str | bool | int | tuple[str, ...]] = Field(default_factory=dict)
+    columns: Mapping[str, str] = Field(default_factory=dict)  # column = path within a record, beside all it has
     updated: str | None = None  # path to the instant of a record's last change
+    updated_zone: str | None = None  # IANA zone of such instants where they name none
     since_parameter: str | None = None  # the parameter that asks for changes from an instant on
     since_format: Literal["iso", "epoch", "epoch_ms", "date"] = "iso"
+    since_value: str = "{since}"  # what the parameter is, such as >={since}
+    ascending: bool = False  # records come by updated, oldest first: a long first pull is stored as it goes
+    versions: bool = False  # with since_parameter: every version seen is kept; always so without
     deleted: str | None = None  # path to a flag or instant that says the record was deleted
-    paging: Paging = Paging()
+    paging: Paging | None = None  # that of the source where left out
+
+    @field_validator("path")
+    @classmethod
+    def _is_plain(cls, path: str) -> str:
+        if not path.startswith("/"):
+            raise ValueError(f"{path!r} must begin with / and stand behind the source's url")
+        if "?" in path or "#" in path:
+            raise ValueError(f"{path!r}: write what stands behind the ? under parameters")
+        return path
+
+    @field_validator("parameters")
+    @classmethod
+    def _name_no_secret(cls, told: Mapping[str, Any]) -> Mapping[str, Any]:
+        return _without_secrets(told, "query")
+
+    @field_validator("records", "key", "updated", "deleted")
+    @classmethod
+    def _are_paths(cls, path: str | None) -> str | None:
+        return _json_path(path) if path else path
+
+    @field_validator("columns")
+    @classmethod
+    def _columns_are_plain(cls, columns: Mapping[str, str]) -> Mapping[str, str]:
+        for name, path in columns.items():
+            if not _TABLE_NAME.match(name) or name in _OWN_COLUMNS:
+                own = ", ".join(_OWN_COLUMNS)
+                raise ValueError(f"{name!r} must be lower-case letters, digits and underscores, and none of {own}")
+            _json_path(path)
+        return columns
+
+    @field_validator("updated_zone")
+    @classmethod
+    def _zone_is_known(cls, zone: str | None) -> str | None:
+        return _known_zone(zone)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if not self.key:
+            raise ValueError("key must say where a record's key stands, such as id")
+        if bool(self.each) != ("{id}" in self.path):
+            raise ValueError("each names the table whose keys stand for {id} in path: neither goes without the other")
+        if self.since_parameter and not self.updated:
+            raise ValueError("since_parameter needs updated, the path to the instant of a record's last change")
+        if "{since}" not in self.since_value:
+            raise ValueError(f"since_value {self.since_value!r} must have {{since}} where the instant goes")
+        needing = {"since_format", "since_value", "ascending", "versions"} & self.model_fields_set
+        if needing and not self.since_parameter:
+            raise ValueError(f"{min(needing)} has no meaning without since_parameter")
+        if self.updated_zone and not self.updated:
+            raise ValueError("updated_zone has no meaning without updated")
+        return self
 
 
 class RestSource(Secret):
@@ -247,14 +332,67 @@ class RestSource(Secret):
     url: str
     auth: Literal["bearer", "basic", "header", "query", "none"] = "bearer"
     auth_name: str | None = None  # user of basic, header of header, parameter of query
+    auth_value: str = "{token}"  # password of basic, value of the header or parameter
     headers: Mapping[str, str] = Field(default_factory=dict)
-    wait_header: str = "Retry-After"
+    paging: Paging = Paging()
+    wait_header: str = "Retry-After"  # says how long to wait
     wait_unit: Literal["seconds", "epoch", "epoch_ms", "iso"] = "seconds"
+    left_header: str = "X-RateLimit-Remaining"  # says how many requests are left
+    reset_header: str | None = None  # says when there are more: with none left, it is waited for
+    reset_unit: Literal["seconds", "epoch", "epoch_ms", "iso"] = "epoch"
     lookback_seconds: int = Field(default=60, ge=0)
     sweep_hours: float = Field(default=24, ge=0)
     currency: str | None = Field(default=None, pattern=r"^[A-Z]{3}$")
     statuses: Mapping[str, Meaning] = Field(default_factory=dict)
     tables: Mapping[str, RestTable] = Field(min_length=1)
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_address(cls, url: str) -> str:
+        told = urlsplit(url)
+        if told.scheme not in ("http", "https") or not told.hostname:
+            raise ValueError("this is no address such as https://api.example.com/v2")
+        if told.username or told.password:
+            raise ValueError("a password must not stand here: use auth, and put it where token_env or token_file says")
+        if told.query or told.fragment:
+            raise ValueError("the address ends before the ?: write parameters in each table, a token by auth = query")
+        return url.rstrip("/")
+
+    @field_validator("headers")
+    @classmethod
+    def _name_no_secret(cls, headers: Mapping[str, str]) -> Mapping[str, str]:
+        return _without_secrets(headers, "header")
+
+    @model_validator(mode="after")
+    def _can_prove_who_asks(self) -> Self:
+        if self.auth in _AUTH_NAMES and not self.auth_name:
+            raise ValueError(f"auth = {self.auth} needs auth_name, {_AUTH_NAMES[self.auth]}")
+        if self.auth not in _AUTH_NAMES and (strange := {"auth_name", "auth_value"} & self.model_fields_set):
+            raise ValueError(f"{min(strange)} has no meaning with auth = {self.auth}")
+        has_secret = bool(self.token_env or self.token_file)
+        if self.auth == "none" and has_secret:
+            raise ValueError("auth = none sends no token: leave out token_env and token_file, or say how it is sent")
+        if self.auth != "none" and not has_secret:
+            raise ValueError(f"auth = {self.auth} needs token_env or token_file; without a token it is auth = none")
+        if self.auth in _AUTH_NAMES and "{token}" not in self.auth_value + (self.auth_name or ""):
+            raise ValueError("{token} must stand in auth_value where the token goes")
+        return self
+
+    @field_validator("tables")
+    @classmethod
+    def _names_are_plain(cls, tables: Mapping[str, RestTable]) -> Mapping[str, RestTable]:
+        for name, table in _plainly_named(tables).items():
+            if table.each and (table.each not in tables or tables[table.each].each):
+                known = ", ".join(one for one in tables if one != name and not tables[one].each) or "none"
+                raise ValueError(f"{name}: each names {table.each!r}, which can be one of: {known}")
+        return tables
+
+    @model_validator(mode="after")
+    def _only_what_stays_in_place_is_stored_as_it_comes(self) -> Self:
+        for name, table in self.tables.items():
+            if table.ascending and (table.each or not (table.paging or self.paging).is_stable):
+                raise ValueError(f"{name}: ascending needs one list whose pages do not move, such as those of a cursor")
+        return self
 
 
 class FileTable(Frozen):
@@ -286,7 +424,27 @@ Source = Annotated[
 ]  # fmt: skip
 
 
-def _plainly_named(tables: Mapping[str, Any]) -> Mapping[str, Any]:
+def _known_zone(zone: str | None) -> str | None:
+    if zone is not None and zone not in available_timezones():
+        raise ValueError(f"{zone!r} is no IANA time zone such as Europe/Berlin")
+    return zone
+
+
+def _json_path(path: str | None) -> str | None:
+    """A path into JSON: dotted names, none of them empty."""
+    if path is not None and not all(path.split(".")):
+        raise ValueError(f"{path!r} is no path such as data.items")
+    return path
+
+
+def _without_secrets(told: Mapping[str, Any], auth: str) -> Mapping[str, Any]:
+    if secret := next((name for name in told if _SECRET_NAME.search(name)), None):
+        cure = f"use auth = {auth} with token_env or token_file"
+        raise ValueError(f"{secret} is a secret and must not stand here: {cure}")
+    return told
+
+
+def _plainly_named(tables: Mapping[str, _Told]) -> Mapping[str, _Told]:
     for name in tables:
         if not _TABLE_NAME.match(name) or "__" in name:
             raise ValueError(f"the table name {name!r} must be lower-case letters, digits and single underscores")
