@@ -146,7 +146,7 @@ def marts(folder: Path = FOLDER / "marts") -> Mapping[str, Model]:
 def staging(folder: Path) -> Mapping[str, Model]:
     """The staging SELECTs of one kind of tool, by entity.
 
-    Raises `Fault` for a file that is no entity of the contract or reads anything but `raw`.
+    Raises `Fault` for a file that is no entity of the contract or reads anything but `raw` and `reference`.
     """
     models = {}
     for path in sorted(folder.glob("*.sql")):
@@ -154,7 +154,7 @@ def staging(folder: Path) -> Mapping[str, Model]:
         if model.name not in contract().entities:
             raise fault(str(path), f"{model.name!r} is no entity of the contract.",
                         f"Name the file after one of: {', '.join(contract().entities)}.")  # fmt: skip
-        if strange := [table for table in model.reads if not table.startswith("raw.")]:
+        if strange := [table for table in model.reads if not table.startswith(("raw.", "reference."))]:
             raise fault(str(path), f"a staging SELECT reads {strange[0]}.", "Read the tool's own tables, raw.<table>.")
         models[model.name] = model
     return models
