@@ -63,10 +63,9 @@ def probe(name: str, settings: Settings, environ: Mapping[str, str], patience: P
 def opened(name: str, settings: Settings, environ: Mapping[str, str], patience: Patience) -> dict[str, _List]:
     """Every list of a source, none of them asked for yet. Raises `Fault` where the token is missing."""
     block = cast(RestSource, settings.sources[name])
-    address = urlsplit(block.url)
+    door, address = _door(name, block, environ, patience), urlsplit(block.url)
     lists: dict[str, _List] = {}
     for key, told in sorted(block.tables.items(), key=lambda item: item[1].each is not None):
-        door = _door(name, block, environ, patience)
         parent = lists[told.each] if told.each else None
         lists[key] = _List(door, key, told, told.paging or block.paging, address.path, _query_secret(block), parent)
     return {key: lists[key] for key in block.tables}
@@ -152,6 +151,7 @@ class _List:
             ascending=told.ascending,
             present=self.keys,
             begun=lambda: None if told.ascending else self.begun,
+            asked=(f"{self.door.url}{self.root}", told.model_dump_json(exclude={"paging", "ascending"})),
         )
 
     def keys(self) -> Iterator[list[str]]:

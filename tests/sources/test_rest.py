@@ -529,6 +529,13 @@ def test_changes_are_merged_and_equal_instants_at_the_cursor_are_not_lost(desk: 
     assert since_of(desk) == [None, None, "2026-03-02T11:59:00Z", "2026-03-02T11:59:00Z"]  # the second is the sweep
 
 
+def test_another_choice_in_the_settings_asks_for_everything_again(desk: Desk, home: Home) -> None:
+    desk.rows = [gate(1)]
+    home.pull(block(desk.url, table={**CHANGES, "columns": {"label": "name"}}))
+    home.pull(block(desk.url, table={**CHANGES, "columns": {"label": "changed"}}))
+    assert home.stored("select label from raw_desk.gates") == [(MONDAY.isoformat(),)]
+
+
 @pytest.mark.parametrize("skew", [-5, 0, 5])
 def test_what_changes_while_a_long_list_is_read_is_asked_for_again(desk: Desk, home: Home, skew: int) -> None:
     """The list is in no order of time: a record already read changes, and one read later has changed after it. Whatever
