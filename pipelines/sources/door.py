@@ -20,7 +20,7 @@ from typing import Any, Literal, NoReturn
 
 import requests
 from requests.auth import AuthBase
-from requests.exceptions import ChunkedEncodingError
+from requests.exceptions import ChunkedEncodingError, InvalidHeader
 
 from models.faults import Fault, fault
 
@@ -164,9 +164,12 @@ class Door:
 
     def fault(self, path: str, what: str, cure: str, method: str = "GET") -> Fault:
         """A fault about what this door gave, for a kind that finds something wrong in a body."""
+        return fault(f"source {self.source}, {method} {self.url}{path}", self._without_secrets(what), cure)
+
+    def _without_secrets(self, words: str) -> str:
         for secret in self._secrets:
-            what = secret.sub("…", what)
-        return fault(f"source {self.source}, {method} {self.url}{path}", what, cure)
+            words = secret.sub("…", words)
+        return words
 
     def _ask(self, method: str, path: str, told: Mapping[str, Any], accepts: Collection[int]) -> Answer:
         last: Fault | None = None
@@ -197,6 +200,9 @@ class Door:
         except ChunkedEncodingError:
             what = "breaks off in the middle of a page, every time it is asked."
             raise _Broken(self.fault(path, what, _SEE_LOG, method)) from None
+        except (UnicodeError, InvalidHeader):
+            what, cure = "cannot be asked: a header cannot hold such letters.", "Check the token: copy it anew."
+            raise self.fault(path, what, cure, method) from None
         except requests.RequestException as error:
             what, cure = f"cannot be reached ({_cause(error)}).", "Check that the tool runs, and the source's url."
             raise _Broken(self.fault(path, what, cure, method)) from None
@@ -225,7 +231,7 @@ class Door:
             raise self._refusal(method, path, response)
         body = self._parsed(method, path, response)
         if words := self._complaint(body):
-            raise self.fault(path, f"answers with an error: {words[:300]}.", _SEE_LOG, method)
+            raise self.fault(path, f"answers with an error: {self._without_secrets(words)[:300]}.", _SEE_LOG, method)
         return Answer(response.status_code, response.headers, body)
 
     def _parsed(self, method: str, path: str, response: requests.Response) -> Any:
@@ -242,7 +248,7 @@ class Door:
     def _refusal(self, method: str, path: str, response: requests.Response) -> Fault:
         status = response.status_code
         words = said(_body_or_none(response))
-        told = f": {words[:200]}" if words else ""
+        told = f": {self._without_secrets(words)[:200]}" if words else ""
         if status == 401:
             cure = f"Set the token of source {self.source} anew: it is wrong, expired or another firm's."
             return self.fault(path, "refuses the token (401).", cure, method)
