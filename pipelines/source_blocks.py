@@ -105,14 +105,17 @@ class PortalSource(ToolSource):
 class RedmineSource(ToolSource):
     """A Redmine: gates are issues of a tracker, or versions."""
 
-    ROLES = ("client", "contract_amount", "signed_on", "currency", "manager", "playbook", "amount", "invoice",
-             "client_approval", "next_team", "approver")  # fmt: skip
+    ROLES = ("client", "contract_amount", "currency", "signed_on", "kickoff_on", "manager", "playbook", "number", "amount",
+             "invoice", "client_approval", "approver", "approver_side", "owner_team", "next_team", "locks_scope",
+             "acceptance_criterion", "reason", "days", "requested_by")  # fmt: skip
 
     kind: Literal["redmine"]
     milestones: Literal["issues", "versions"] = "issues"
     tracker: str = "Milestone"
     change_order_tracker: str | None = None
     projects: tuple[str, ...] = ()  # identifiers; all that the key may read where empty
+    client_roles: tuple[str, ...] = ()  # whoever has one of them in a project acts for its client
+    extra_work_activity: str | None = None  # time booked on it is work beside the scope
 
 
 class TrytonSource(ToolSource):

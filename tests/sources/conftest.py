@@ -1,0 +1,3 @@
+"""Fixtures that several modules of tests share: real servers, started once and only when a test asks for one."""
+
+from redmine_server import redmine  # noqa: F401
