@@ -7,7 +7,7 @@ orphan, a deleted one, one not known yet) stays in staging with the reason. Metr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from sqlglot import exp
 from models import catalog, linking, terms_seen
 from models.build import LISTED, Connection, Finding, Moment, first, found, parameters, together
 from models.catalog import Entity, Field
-from models.faults import Fault, Problem, fault
+from models.faults import Fault, Problem
 
 _EXPECTED = {
     "text": "a text", "integer": "a whole number such as 3",
@@ -39,11 +39,16 @@ class StagedSource:
 
     `staging` None means that its tables are named and shaped like the contract already.
     `raw` is the schema of its records, "raw_<name>", with a catalog before it where they lie in another file.
+    `takes` names the entities that are taken from it; empty means all.
     """
 
     name: str
     staging: Path | None
     raw: str
+    takes: tuple[str, ...] = ()
+
+    def brings(self, entity: Entity) -> bool:
+        return not self.takes or entity.name in self.takes
 
 
 def stage(con: Connection, entity: Entity, sources: Sequence[StagedSource], moment: Moment) -> list[Finding]:
@@ -54,9 +59,7 @@ def stage(con: Connection, entity: Entity, sources: Sequence[StagedSource], mome
     Returns warnings: columns the contract does not know, optional references that lead nowhere.
     """
     with together(con):
-        pieces = [piece for source in sources if (piece := _mapped(con, entity, source))]
-        union = " union all by name ".join(pieces) if pieces else _no_rows(entity)
-        _receive(con, entity, union)
+        _receive(con, entity, _pieces(con, entity, sources))
         _refuse_misfits(con, entity, sources)
         making = _staging_sql(con, entity)
         con.execute(making, parameters(making, moment))
@@ -70,12 +73,36 @@ def stage(con: Connection, entity: Entity, sources: Sequence[StagedSource], mome
     return warnings(con, entity, sources)
 
 
-def _receive(con: Connection, entity: Entity, union: str) -> None:
+def received(con: Connection, entity: Entity, sources: Sequence[StagedSource]) -> str:
+    """SQL yielding every source's records of an entity as text in contract columns, with their `source`."""
+    return _union(entity, _pieces(con, entity, sources))
+
+
+def _pieces(con: Connection, entity: Entity, sources: Sequence[StagedSource]) -> dict[str, str]:
+    return {source.name: piece for source in sources if (piece := _mapped(con, entity, source))}
+
+
+def _union(entity: Entity, pieces: Mapping[str, str]) -> str:
+    return " union all by name ".join(pieces.values()) if pieces else _no_rows(entity)
+
+
+def _receive(con: Connection, entity: Entity, pieces: Mapping[str, str]) -> None:
+    """The table `incoming`: what the SELECTs of all sources give. Raises `Fault` about the source of one that fails."""
     try:
-        con.execute(f"create or replace temp table incoming as {union}")
+        con.execute(f"create or replace temp table incoming as {_union(entity, pieces)}")
     except duckdb.Error as error:
+        source = next((name for name, piece in pieces.items() if _fails(con, piece)), None)
+        where = f"the SELECT that maps {entity.name}{f' of source {source}' if source else ''}"
         cure = "Pass on what does not fit as it is, with try_cast or day_text: the contract will name it."
-        raise fault(f"the SELECTs that map {entity.name}", f"{str(error).splitlines()[0]}.", cure) from None
+        raise Fault(Problem(where, f"{str(error).splitlines()[0]}.", cure, source)) from None
+
+
+def _fails(con: Connection, piece: str) -> bool:
+    try:
+        con.sql(piece).fetchall()
+    except duckdb.Error:
+        return True
+    return False
 
 
 def warnings(con: Connection, entity: Entity, sources: Sequence[StagedSource]) -> list[Finding]:
@@ -85,6 +112,8 @@ def warnings(con: Connection, entity: Entity, sources: Sequence[StagedSource]) -
 
 def _mapped(con: Connection, entity: Entity, source: StagedSource) -> str | None:
     """SQL yielding one source's records of an entity as text in contract columns; None where it has none."""
+    if not source.brings(entity):
+        return None
     if source.staging is None:
         found = _raw_columns(con, source, entity.name)
         if not found:
@@ -105,13 +134,15 @@ def _mapped(con: Connection, entity: Entity, source: StagedSource) -> str | None
         tree = sqlglot.parse_one(model.sql, dialect="duckdb")
         found = catalog.outputs(tree)
         if unknown := [name for name in found if name not in entity.columns]:
-            raise fault(where, f"selects {', '.join(unknown)}, which {entity.name} of the contract does not have.",
-                        f"Rename it to one of: {', '.join(entity.columns)}.")  # fmt: skip
+            raise _of_source(source, where,
+                             f"selects {', '.join(unknown)}, which {entity.name} of the contract does not have.",
+                             f"Rename it to one of: {', '.join(entity.columns)}.")  # fmt: skip
         select = _from_source(tree, source)
     missing = [name for name, field in entity.columns.items() if field.required and name not in found]
     if missing:
-        raise fault(where, f"the column {', '.join(missing)} is missing, which every row of {entity.name} must have.",
-                    "Add it to the file or the SELECT, or name the column that holds it under `rename`.")  # fmt: skip
+        what = f"the column {', '.join(missing)} is missing, which every row of {entity.name} must have."
+        cure = "Add it to the file or the SELECT, or name the column that holds it under `rename`."
+        raise _of_source(source, where, what, cure)
     columns = [
         f"cast({n} as varchar) as {n}" if n in found else f"cast(null as varchar) as {n}" for n in entity.columns
     ]
@@ -119,9 +150,13 @@ def _mapped(con: Connection, entity: Entity, source: StagedSource) -> str | None
     try:
         con.execute(f"explain {sql}", {"source": source.name} if "$source" in sql else None)
     except (duckdb.BinderException, duckdb.CatalogException) as error:
-        raise fault(f"{where}, source {source.name}", str(error).splitlines()[0],
-                    "Mend the SELECT, or give the file or the tool that column back.") from None  # fmt: skip
+        raise _of_source(source, f"{where}, source {source.name}", str(error).splitlines()[0],
+                         "Mend the SELECT, or give the file or the tool that column back.") from None  # fmt: skip
     return sql.replace("$source", f"'{source.name}'")
+
+
+def _of_source(source: StagedSource, where: str, what: str, cure: str) -> Fault:
+    return Fault(Problem(where, what, cure, source.name))
 
 
 def _last_versions(table: str, found: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
@@ -236,13 +271,13 @@ def _problem(entity: Entity, field: Field, row: tuple[Any, ...], folders: dict[s
     place = f"{url}, " if url and "://" not in url else ""
     where = f"source {source}, {entity.name}: {place}record {key or '(without a key)'}, field {field.name}"
     if value is None or value == "":
-        return Problem(where, "is empty, but every row must have it.", "Fill it in the tool or the file.")
+        return Problem(where, "is empty, but every row must have it.", "Fill it in the tool or the file.", source)
     mapping = _line(folders.get(source), entity, field)
     if field.values:
         cure = f"Known are: {', '.join(field.values)}. " + _extended(mapping)
-        return Problem(where, f"{value!r} is unknown.", cure)
+        return Problem(where, f"{value!r} is unknown.", cure, source)
     cure = f"Write {_EXPECTED[field.type]}" + (f", or mend the mapping at {mapping}." if mapping else ".")
-    return Problem(where, f"{value!r} is not {_EXPECTED[field.type].split(' such as')[0]}.", cure)
+    return Problem(where, f"{value!r} is not {_EXPECTED[field.type].split(' such as')[0]}.", cure, source)
 
 
 def _extended(mapping: str | None) -> str:
@@ -431,22 +466,22 @@ def _refuse_missing_rates(con: Connection, entity: Entity, moment: Moment) -> No
     if not entity.rate_at:
         return
     rows = con.execute(
-        f"select currency, rate_on, count(*), min({entity.id}) from staging.{entity.name} "
+        f"select currency, rate_on, count(*), min({entity.id}), source from staging.{entity.name} "
         "where reject_reason is null and currency is not null and rate is null group by all order by all"
     ).fetchall()
     if rows:
         raise Fault([
             Problem(f"{entity.name}: record {key}" + (f" and {n - 1} more" if n > 1 else ""),
                     f"there is no rate from {currency} to {moment.currency} for {day} or the week before.",
-                    f"Add the line {day},{currency},<{moment.currency} for 1 {currency}> to the rates file.")
-            for currency, day, n, key in rows
+                    f"Add the line {day},{currency},<{moment.currency} for 1 {currency}> to the rates file.", source)
+            for currency, day, n, key, source in rows
         ])  # fmt: skip
 
 
 def _unknown_columns(con: Connection, entity: Entity, sources: Sequence[StagedSource]) -> list[Finding]:
     findings = []
     for source in sources:
-        if source.staging is None:
+        if source.staging is None and source.brings(entity):
             there = _raw_columns(con, source, entity.name)
             known = {*entity.columns, *(_LANDED if _WENT & {*there} else ())}
             unknown = [name for name in there if name not in known and name[0] != "_"]

@@ -15,6 +15,7 @@ class Problem:
     where: str  # file and row, endpoint, or setting
     what: str  # what was found there, with the offending value
     cure: str  # what to do about it
+    source: str | None = None  # the configured source whose records are at fault, where it is one's
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what} {self.cure}".strip()

@@ -8,7 +8,7 @@ What stays out: how to pull (pulling.py), what SQL runs (models), what a check i
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +21,7 @@ from models.admission import StagedSource
 from models.build import Connection, Finding, Moment
 from models.catalog import Entity, Model
 from models.faults import Fault, Problem, fault
-from pipelines import calendars, checks, lineage, pulling, snapshots, standing, warehouse
+from pipelines import calendars, checks, holding, lineage, pulling, snapshots, standing, warehouse
 from pipelines.settings import Settings
 from pipelines.standing import Build
 
@@ -68,9 +68,11 @@ def plainly() -> Iterator[None]:
 def pulled_source(settings: Settings, name: str) -> dg.AssetsDefinition:
     """The asset raw/<source>: what its tool has that is new, in schema raw_<source>."""
     source = settings.sources[name]
+    key = dg.AssetKey(["raw", name])
 
     @dg.asset(
-        key=["raw", name],
+        key=key,
+        check_specs=[dg.AssetCheckSpec(checks.PULLED, asset=key, description="The tool gave what is new.")],
         group_name="raw",
         kinds={"duckdb", "file" if source.kind == "files" else "api"},
         description=f"Records of {source.firm} as received from a source of kind {source.kind}, schema raw_{name}.",
@@ -78,8 +80,11 @@ def pulled_source(settings: Settings, name: str) -> dg.AssetsDefinition:
     def raw(context: dg.AssetExecutionContext, clock: Clock) -> dg.MaterializeResult:  # type: ignore[type-arg]
         progress.info("Pulling %s", name)
         began = time.perf_counter()
-        with plainly():
+        try:
             report = pulling.pull(settings, name, clock.started(context))
+        except Fault as error:  # noted by the pull: the source stays where it was, and the others go on
+            failed = checks.not_pulled(key, error)
+            return dg.MaterializeResult(metadata={"seconds": time.perf_counter() - began}, check_results=[failed])
         newest = report.newest_recorded_at
         return dg.MaterializeResult(
             metadata={
@@ -88,7 +93,8 @@ def pulled_source(settings: Settings, name: str) -> dg.AssetsDefinition:
                 "changed": report.changed,
                 "newest_recorded_at": newest.isoformat() if newest else "none",
                 "seconds": time.perf_counter() - began,
-            }
+            },
+            check_results=[dg.AssetCheckResult(asset_key=key, check_name=checks.PULLED, passed=True)],
         )
 
     return raw
@@ -116,13 +122,7 @@ def sql_models(settings: Settings) -> dg.AssetsDefinition:
             snapshots.sweep(settings.snapshots)
             at = warehouse.moment(settings, clock.instant(context))
             warehouse.load_reference(con, settings)
-            planned = standing.plan(con, settings, at, chosen)
-            standing.forget(con, chosen)
-            sources = warehouse.staged_sources(settings)
-            staged = [entity for entity in contract.entities.values() if f"staging.{entity.name}" in chosen]
-            for entity in staged:
-                yield from _staged(con, entity, sources, at, planned[f"staging.{entity.name}"])
-            standing.note(con, {f"staging.{entity.name}": [] for entity in staged}, planned, at)
+            planned = yield from _all_staged(con, settings, at, chosen)
             wanted = [model for model in marts.values() if model.table in chosen]
             if wanted:
                 calendars.load(con, at)
@@ -131,19 +131,52 @@ def sql_models(settings: Settings) -> dg.AssetsDefinition:
     return models
 
 
-def _staged(con: Connection, entity: Entity, sources: Sequence[StagedSource], at: Moment, planned: Build) -> Made:
+def _all_staged(
+    con: Connection, settings: Settings, at: Moment, chosen: Set[str]
+) -> Generator[dg.MaterializeResult | dg.AssetCheckResult, None, dict[str, Build]]:  # type: ignore[type-arg]
+    """Makes the staging tables chosen, and returns how all tables are to be made.
+
+    A source whose records do not fit is held back at its last good ones, and all are made again without its newest.
+    Where only some tables are made, or no source would be left, what does not fit stops the run.
+    """
+    entities = catalog.contract().entities
+    staged = [entity for entity in entities.values() if f"staging.{entity.name}" in chosen]
+    if staged:
+        holding.refuse_if_none_is_fresh(con, settings)
+    refused: dict[str, list[Problem]] = {}
+    while True:
+        planned = standing.plan(con, settings, at, chosen, refused)
+        standing.forget(con, chosen)
+        made: list[dg.MaterializeResult | dg.AssetCheckResult] = []  # type: ignore[type-arg]
+        schemas = holding.schemas(con, settings, refused)
+        sources = warehouse.staged_sources(settings, schemas)
+        for entity in staged:
+            try:
+                made += _staged(con, entity, sources, at, planned[f"staging.{entity.name}"])
+            except Fault as error:
+                blamed = holding.blamed(error, refused, settings) if len(staged) == len(entities) else {}
+                if not blamed:
+                    yield checks.refused(entity, error)
+                    raise
+                progress.info("Holding back %s", ", ".join(blamed))
+                refused |= blamed
+                break
+        else:
+            break
+    standing.note(con, {f"staging.{entity.name}": [] for entity in staged}, planned, at)
+    if len(staged) == len(entities):
+        holding.note(con, settings, refused, {name: standing.received(con, name) for name in settings.sources})
+    yield from made
+    return planned
+
+
+def _staged(
+    con: Connection, entity: Entity, sources: Sequence[StagedSource], at: Moment, planned: Build
+) -> list[dg.MaterializeResult | dg.AssetCheckResult]:  # type: ignore[type-arg]
     progress.info("Staging %s", entity.name)
     began = time.perf_counter()
-    try:
-        if planned.stands:
-            findings = admission.warnings(con, entity, sources)
-        else:
-            findings = admission.stage(con, entity, sources, at)
-    except Fault as error:
-        yield checks.refused(entity, error)
-        raise
-    yield _made(con, planned, {"seconds": time.perf_counter() - began})
-    yield from checks.staged(entity, findings)
+    findings = admission.warnings(con, entity, sources) if planned.stands else admission.stage(con, entity, sources, at)
+    return [_made(con, planned, {"seconds": time.perf_counter() - began}), *checks.staged(entity, findings)]
 
 
 def _built(con: Connection, models: Sequence[Model], at: Moment, planned: Mapping[str, Build], is_kept: bool) -> Made:
@@ -246,6 +279,8 @@ def snapshot(settings: Settings) -> dg.AssetsDefinition:
                 clock.started(context),
                 reporting_currency=settings.reporting_currency,
                 keep=settings.keep_snapshots,
+                records_of=warehouse.staged_sources(settings, holding.schemas(con, settings, holding.held(con))),
+                terms=warehouse.moment(settings, as_of),
             )
         return dg.MaterializeResult(
             metadata={

@@ -17,7 +17,7 @@ from models.build import Finding
 from models.catalog import Contract, Entity, Model
 from models.faults import Fault
 
-CONTRACT, ODDITIES = "contract", "oddities"
+CONTRACT, ODDITIES, PULLED = "contract", "oddities", "pulled"
 
 
 def specs(contract: Contract, marts: Mapping[str, Model]) -> list[dg.AssetCheckSpec]:
@@ -76,6 +76,13 @@ def staged(entity: Entity, findings: Iterable[Finding]) -> list[dg.AssetCheckRes
         _result(table, CONTRACT, "every value fits", []),
         _result(table, ODDITIES, "nothing odd", list(findings)),
     ]
+
+
+def not_pulled(asset: dg.AssetKey, fault: Fault) -> dg.AssetCheckResult:
+    """The result of a source that could not be pulled."""
+    return dg.AssetCheckResult(
+        asset_key=asset, check_name=PULLED, passed=False, severity=dg.AssetCheckSeverity.WARN, description=str(fault)
+    )
 
 
 def refused(entity: Entity, fault: Fault) -> dg.AssetCheckResult:

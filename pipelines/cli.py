@@ -172,7 +172,7 @@ def refresh(
         _print_json(_outcome(outcome))
     else:
         _print_outcome(console, outcome)
-    if not outcome.ok:
+    if not outcome.ok or outcome.stale:
         raise typer.Exit(1)
 
 
@@ -400,6 +400,7 @@ def _outcome(outcome: Refresh) -> dict[str, Any]:
         ],
         "checks": outcome.checks,
         "warnings": outcome.warnings,
+        "stale": outcome.stale,
         "problems": outcome.problems,
         "serving": serving and {"id": serving.id, "as_of": _written(serving.as_of)},
     }
@@ -425,6 +426,8 @@ def _print_outcome(console: Console, outcome: Refresh) -> None:
         _print_table(console, rows)
     for warning in outcome.warnings:
         console.print(_plain(f"! {warning}"), style="yellow", soft_wrap=True)
+    for line in outcome.stale if outcome.ok else ():
+        _printer(stderr=True).print(_plain(line), style="red", soft_wrap=True)
     for problem in outcome.problems:
         _printer(stderr=True).print(_plain(problem), style="red", soft_wrap=True)
     serving = outcome.serving

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from models.faults import fault
-from pipelines import snapshots
+from models.faults import Fault, fault
+from pipelines import holding, snapshots, warehouse
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -37,11 +37,15 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """The outcome: `problems` stopped it, `warnings` did not; `serving` is what readers see now."""
+    """The outcome: `problems` stopped it, `warnings` did not; `serving` is what readers see now.
+
+    `stale` has a line for each source that is not up to date, and of which older records are shown.
+    """
 
     steps: tuple[Step, ...]
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
+    stale: tuple[str, ...]
     serving: snapshots.Snapshot | None
     checks: int
     seconds: float
@@ -91,11 +95,25 @@ def refresh(
     return Refresh(
         steps=tuple(_step(event) for event in result.get_asset_materialization_events()),
         problems=tuple(_problems(result)),
-        warnings=tuple(_told(one) for one in checks if not one.passed and one.severity == dg.AssetCheckSeverity.WARN),
+        warnings=tuple(_told(one) for one in checks if _is_warning(one)),
+        stale=_stale(settings),
         serving=snapshots.newest(settings.snapshots),
         checks=len(checks),
         seconds=time.perf_counter() - began,
     )
+
+
+def _is_warning(check: dg.AssetCheckEvaluation) -> bool:
+    """A check that warns; of a source that could not be pulled `stale` tells."""
+    return not check.passed and check.severity.value == "WARN" and check.check_name != "pulled"
+
+
+def _stale(settings: Settings) -> tuple[str, ...]:
+    try:
+        with warehouse.open_warehouse(settings.warehouse) as con:
+            return tuple(holding.stale(con, settings))
+    except Fault:  # a warehouse that cannot be opened stopped the run, which has said so
+        return ()
 
 
 def _step(event: dg.DagsterEvent) -> Step:

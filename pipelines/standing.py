@@ -41,14 +41,17 @@ class Build:
         return f"{self.print}@{self.made_for.isoformat()}"
 
 
-def plan(con: Connection, settings: Settings, at: Moment, chosen: Collection[str]) -> dict[str, Build]:
+def plan(
+    con: Connection, settings: Settings, at: Moment, chosen: Collection[str], held: Collection[str] = ()
+) -> dict[str, Build]:
     """Every staging table and mart, in order, and whether it stands at that moment.
 
-    `chosen` are those about to be made; the others are taken as they are, whatever they were made for.
+    `chosen` are those about to be made; the others are taken as they are, whatever they were made for. Of sources
+    in `held` the kept records are read.
     """
     con.execute(_BUILDS)
     before, there = _recorded(con), _tables(con)
-    given = _given(con, settings, at)
+    given = _given(con, settings, at, held)
     planned: dict[str, Build] = {}
 
     def judge(table: str, parts: Iterable[str]) -> None:
@@ -137,7 +140,7 @@ def _read(planned: Mapping[str, Build], tables: Iterable[str]) -> list[str]:
     return [planned[table].identity for table in tables]
 
 
-def _given(con: Connection, settings: Settings, at: Moment) -> str:
+def _given(con: Connection, settings: Settings, at: Moment, held: Collection[str]) -> str:
     """What acts on every table: code, contract, reference tables, terms, and the state of the raw records."""
     files = [*catalog.FOLDER.glob("*.py"), *catalog.FOLDER.glob("*.yml"), *catalog.FOLDER.glob("*.sql")]
     code = [hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(files)]
@@ -157,10 +160,10 @@ def _given(con: Connection, settings: Settings, at: Moment) -> str:
         )
     ]
     terms = (at.currency, at.zone, at.country or "", at.subdivision or "")
-    return _print([*code, *reference, *terms, *(_raw(con, name) for name in settings.sources)])
+    return _print([*code, *reference, *terms, *sorted(held), *(received(con, name) for name in settings.sources)])
 
 
-def _raw(con: Connection, source: str) -> str:
+def received(con: Connection, source: str) -> str:
     """Changes whenever the source's raw records may have: each load, and each print of a table replaced whole."""
     wholes = con.execute(
         "select table_name, print from ops.whole_tables where source = ? order by 1", [source]
@@ -173,10 +176,11 @@ def _raw(con: Connection, source: str) -> str:
 
 
 def _mapping(settings: Settings, entity: Entity) -> list[str]:
-    """The SELECTs that map the entity, per source; a source in contract columns has none."""
-    folders = [settings.staging_of(source) for source in settings.sources.values()]
+    """The SELECTs that map the entity, per source that it is taken from; a source in contract columns has none."""
+    taken = [source for source in settings.sources.values() if not source.takes or entity.name in source.takes]
+    folders = [settings.staging_of(source) for source in taken]
     files = [folder / f"{entity.name}.sql" for folder in folders if folder is not None]
-    return [file.read_text("utf-8") if file.is_file() else "" for file in files]
+    return [str(len(taken)), *(file.read_text("utf-8") if file.is_file() else "" for file in files)]
 
 
 def _print(parts: Iterable[str]) -> str:

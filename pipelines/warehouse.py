@@ -19,7 +19,7 @@ from models import admission, build, catalog, terms_seen
 from models.admission import StagedSource
 from models.build import Connection, Finding, Moment
 from models.faults import Fault, Problem, fault
-from pipelines import calendars
+from pipelines import calendars, holding
 from pipelines.handwritten import read_client_names, read_links, read_reasons
 from pipelines.playbooks import Playbook, load_playbooks
 from pipelines.settings import Settings
@@ -65,9 +65,10 @@ def moment(settings: Settings, as_of: datetime) -> Moment:
     )
 
 
-def staged_sources(settings: Settings, raw_catalog: str | None = None) -> list[StagedSource]:
-    """The configured sources as the models see them; `raw_catalog` names an attached file that holds raw.
+def staged_sources(settings: Settings, schemas: Mapping[str, str] | None = None) -> list[StagedSource]:
+    """The configured sources as the models see them.
 
+    `schemas` says where the records of each lie, and leaves out those that have none; raw_<name> where it is not given.
     Raises `Fault` for a table of contract files that is named after no entity, and so would be read by nobody.
     """
     entities = catalog.contract().entities
@@ -78,10 +79,12 @@ def staged_sources(settings: Settings, raw_catalog: str | None = None) -> list[S
                 what = "is named after no entity of the contract, and has no SELECT to map it."
                 cure = f"Name it one of: {', '.join(entities)}; or give the source a staging folder."
                 raise fault(f"source {name}, table {table}", what, cure)
-    prefix = f"{raw_catalog}." if raw_catalog else ""
+    if schemas is None:
+        schemas = {name: f"raw_{name}" for name in settings.sources}
     return [
-        StagedSource(name, settings.staging_of(source), f"{prefix}raw_{name}")
+        StagedSource(name, settings.staging_of(source), schemas[name], source.takes)
         for name, source in settings.sources.items()
+        if name in schemas
     ]
 
 
@@ -313,7 +316,8 @@ def rebuilt(settings: Settings, as_of: datetime, currency: str | None = None) ->
         for table in ("pulls", *_kept(con)):
             con.execute(f"insert into ops.{table} by name from warehouse.ops.{table}")
         try:
-            stage_all(con, staged_sources(settings, "warehouse"), at)
+            schemas = holding.schemas(con, settings, holding.held(con, "warehouse"), "warehouse")
+            stage_all(con, staged_sources(settings, schemas), at)
         except Fault as error:
             raise _of_crossed_rates(error, settings, currency) from None
         build_all(con, at)

@@ -259,5 +259,5 @@ def test_a_mapping_that_fails_on_the_data_is_told_with_the_entity(tmp_path: Path
     con = duckdb.connect()
     prepare(con)
     con.execute("create schema raw_t; create table raw_t.people as select 'A' as id")
-    with pytest.raises(Fault, match=r'the SELECTs that map clients: .*"A".* Pass on what does not fit as it is'):
+    with pytest.raises(Fault, match=r'the SELECT that maps clients of source t: .*"A".* Pass on what does not fit as it is'):
         make_all(con, [StagedSource("t", tmp_path, "raw_t")], "2026-06-30T00:00:00")
