@@ -16,6 +16,7 @@ from zoneinfo import available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from models.catalog import contract
 from models.faults import fault
 
 # What a gate's status in a tool can mean: an event of the contract, or nothing that counts.
@@ -56,6 +57,15 @@ class SourceBlock(Place):
     firm: str = "Our firm"
     timezone: str | None = None
     staging: Path | None = None  # folder of <entity>.sql; files already in contract columns need none
+    takes: tuple[str, ...] = ()  # entities that are taken from it; all that it has where empty
+
+    @field_validator("takes")
+    @classmethod
+    def _entities_are_known(cls, takes: tuple[str, ...]) -> tuple[str, ...]:
+        known = contract().entities
+        if strange := [name for name in takes if name not in known]:
+            raise ValueError(f"{strange[0]!r} is no entity; known are: {', '.join(known)}")
+        return takes
 
     @field_validator("timezone")
     @classmethod
@@ -70,8 +80,22 @@ class Secret(SourceBlock):
     token_file: Path | None = None
 
 
-class ToolSource(Secret):
-    """A tool that is asked over HTTP.
+class HttpSource(Secret):
+    """A tool that is asked over HTTP, page by page."""
+
+    url: str
+    page_size: int = Field(default=100, ge=1, le=1000)
+    lookback_seconds: int = Field(default=60, ge=0)
+
+
+# What custom fields of a project tool can hold: of a project's contract, and of a gate.
+_PROJECT_ROLES = ("client", "contract_amount", "signed_on", "kickoff_on", "currency", "manager", "playbook")
+_GATE_ROLES = ("gate", "sequence", "amount", "amount_pct", "invoice", "owner_team", "next_team", "approver",
+               "approver_side", "locks_scope", "client_visible", "acceptance_criterion")  # fmt: skip
+
+
+class ToolSource(HttpSource):
+    """A tool with a vocabulary of its own.
 
     `statuses` says what the tool's own words for a gate's state mean, `fields` which of its custom fields (or metadata
     keys) hold what; the roles a kind knows are its ROLES.
@@ -79,9 +103,6 @@ class ToolSource(Secret):
 
     ROLES: ClassVar[tuple[str, ...]] = ()
 
-    url: str
-    page_size: int = Field(default=100, ge=1, le=1000)
-    lookback_seconds: int = Field(default=60, ge=0)
     sweep_hours: float = Field(default=24, ge=0)  # how often keys are compared to find what was deleted
     currency: str | None = Field(default=None, pattern=r"^[A-Z]{3}$")  # of money that names none
     statuses: Mapping[str, Meaning] = Field(default_factory=dict)
@@ -95,7 +116,7 @@ class ToolSource(Secret):
         return fields
 
 
-class PortalSource(ToolSource):
+class PortalSource(HttpSource):
     """A client portal that speaks Milepost's own HTTP contract."""
 
     kind: Literal["portal"]
@@ -105,9 +126,10 @@ class PortalSource(ToolSource):
 class RedmineSource(ToolSource):
     """A Redmine: gates are issues of a tracker, or versions."""
 
-    ROLES = ("client", "contract_amount", "currency", "signed_on", "kickoff_on", "manager", "playbook", "number", "amount",
-             "invoice", "client_approval", "approver", "approver_side", "owner_team", "next_team", "locks_scope",
-             "acceptance_criterion", "reason", "days", "requested_by")  # fmt: skip
+    ROLES = ("client", "contract_amount", "signed_on", "kickoff_on", "currency", "manager", "playbook", "gate",
+             "sequence", "number", "amount", "amount_pct", "invoice", "client_approval", "owner_team", "next_team", "approver",
+             "approver_side", "locks_scope", "client_visible", "acceptance_criterion", "reason", "days",
+             "requested_by")  # fmt: skip
 
     kind: Literal["redmine"]
     milestones: Literal["issues", "versions"] = "issues"
@@ -128,26 +150,35 @@ class TrytonSource(ToolSource):
 class JiraSource(ToolSource):
     """A Jira Cloud site: gates are the issues a JQL finds, or versions."""
 
-    ROLES = ("client", "contract_amount", "signed_on", "currency", "manager", "playbook", "amount", "invoice",
-             "next_team", "approver", "due")  # fmt: skip
+    ROLES = (*_PROJECT_ROLES, *_GATE_ROLES, "due", "reason", "days")
 
     kind: Literal["jira"]
     email: str
     milestones: Literal["issues", "versions"] = "issues"
     jql: str = "issuetype = Milestone"
     change_orders_jql: str | None = None
-    projects: tuple[str, ...] = ()  # keys; all that the token may read where empty
+    projects: tuple[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")], ...] = ()  # keys; all where empty
+    page_size: int = Field(default=100, ge=1, le=100)
+    lookback_seconds: int = Field(default=300, ge=0)  # a search may not show at once what was just written
+
+    @field_validator("jql", "change_orders_jql")
+    @classmethod
+    def _has_no_order(cls, jql: str | None) -> str | None:
+        if jql is not None and (not jql.strip() or re.search(r"\border\s+by\b", jql, re.IGNORECASE)):
+            raise ValueError(f"{jql!r} must say which issues, and in no order: leave out ORDER BY")
+        return jql
 
 
 class AsanaSource(ToolSource):
     """An Asana workspace: gates are milestones and approvals of its projects."""
 
-    ROLES = ("client", "contract_amount", "signed_on", "currency", "playbook", "amount", "invoice", "next_team")
+    ROLES = (*_PROJECT_ROLES, *_GATE_ROLES)
 
     kind: Literal["asana"]
     url: str = "https://app.asana.com/api/1.0"
-    workspace: str
-    projects: tuple[str, ...] = ()  # gids; all of the workspace where empty
+    workspace: str = Field(pattern=r"^[0-9]+$")
+    projects: tuple[Annotated[str, Field(pattern=r"^[0-9]+$")], ...] = ()  # gids; all of the workspace where empty
+    page_size: int = Field(default=100, ge=1, le=100)
 
 
 class StripeSource(ToolSource):

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from walkthrough import alike, saved, walked
 
 from models.faults import Fault
-from pipelines import settings as settings_module
+from pipelines import source_blocks
 from pipelines.pulling import pull
 from pipelines.settings import PROJECT, Settings, load
 from pipelines.warehouse import build_all, check_all, load_reference, moment, open_warehouse, stage_all, staged_sources
@@ -183,10 +183,12 @@ def test_a_builders_duplicates_orphans_and_odd_words_are_listed_or_read(tmp_path
 @pytest.mark.parametrize(
     ("model", "place"),
     [
-        (settings_module.Settings, ()),
-        (settings_module.PortalSource, ("sources", "studio")),
-        (settings_module.FilesSource, ("sources", "books")),
-        (settings_module.FileTable, ("sources", "books", "tables")),
+        (Settings, ()),
+        (source_blocks.PortalSource, ("sources", "studio")),
+        (source_blocks.FilesSource, ("sources", "books")),
+        (source_blocks.FileTable, ("sources", "books", "tables")),
+        (source_blocks.SqlSource, ("sources", "erp")),
+        (source_blocks.SqlTable, ("sources", "erp", "tables")),
     ],
 )
 def test_the_example_settings_explain_every_key(model: type[BaseModel], place: tuple[str, ...]) -> None:
@@ -199,14 +201,14 @@ def test_the_example_settings_explain_every_key(model: type[BaseModel], place: t
     told_by_environment = {"data", "config"} if model is Settings else set()
     assert named == set(model.model_fields) - told_by_environment
     explained = re.findall(r"^(?:# )?([a-z_]+) = .* # \S", text, flags=re.MULTILINE)
-    assert named - {"sources", "tables", "firm", "kind"} <= set(explained)
+    assert named - {"sources", "linking", "tables", "firm", "kind"} <= set(explained)
 
 
 def test_the_example_settings_load_as_they_stand_and_with_every_key(tmp_path: Path) -> None:
     text = (PROJECT / "milepost.example.toml").read_text("utf-8")
     for content in (text, re.sub(r"^# (?=[a-z_]+ = )", "", text, flags=re.MULTILINE)):
         (tmp_path / "milepost.toml").write_text(content, "utf-8")
-        assert list(load(tmp_path, environ={}).sources) == ["studio", "books"]
+        assert list(load(tmp_path, environ={}).sources) == ["studio", "books", "erp"]
 
 
 def test_the_pages_export_is_refused_for_one_word_and_then_admitted(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from pipelines.demo.firms import TAX_PCT
-from pipelines.demo.gates import Gate
+from pipelines.demo.gates import Gate, gate_number
 from pipelines.demo.records import SECONDS_A_DAY, BillingTruth, Invoice, InvoiceLine, LineTruth, Payment
 from pipelines.demo.scene import Scene
 from pipelines.demo.scope import Order
@@ -292,12 +292,22 @@ def _write_lines(scene: Scene, bill: Bill, key: str, method: str, *, drafted: in
                 milestone=line.gate.key if line.gate else None,
                 change_order=line.order.key if line.order else None,
                 amount=line.amount,
+                description=_words(bill, line),
+                reference=gate_number(scene, line.gate) if line.gate and method == "field" else None,
                 line=None,  # a line of these firms bills one thing
                 line_amount=None,
                 link_method=method if is_linked else None,
                 link_confidence=LINKS[method] if is_linked else None,
             )
         )
+
+
+def _words(bill: Bill, line: Line) -> str:
+    if line.gate:
+        return line.gate.step.label
+    if line.order:
+        return f"Change order {line.order.number}"
+    return {"deposit": "Deposit", "retention_release": "Retainage"}.get(bill.kind, "Expenses")
 
 
 def _plant_lines(scene: Scene, bill: Bill, key: str, issued: int) -> None:

@@ -225,6 +225,11 @@ def write_gate(scene: Scene, gate: Gate, name: str, code: str | None, stop: int 
         _write_hand_off(scene, gate)
 
 
+def gate_number(scene: Scene, gate: Gate) -> str:
+    """The gate's number as people write it on bills."""
+    return f"G{scene.number:04d}-{gate.sequence}"
+
+
 def _deciders(scene: Scene) -> dict[str, str]:
     return {"client": scene.customer.approver, "team": scene.manager, "authority": "Building department"}
 
@@ -239,6 +244,7 @@ def _write_milestone(scene: Scene, gate: Gate, name: str, code: str | None, last
             deleted_at=None,
             project=scene.key,
             name=name,
+            number=gate_number(scene, gate),
             gate=code,
             sequence=gate.sequence,
             kind=step.kind,

@@ -62,6 +62,7 @@ class Milestone(NamedTuple):
     deleted_at: Instant | None
     project: str
     name: str
+    number: str
     gate: str | None
     sequence: int
     kind: str
@@ -152,6 +153,8 @@ class InvoiceLine(NamedTuple):
     milestone: str | None
     change_order: str | None
     amount: Money
+    description: str
+    reference: str | None
     line: str | None
     line_amount: Money | None
     link_method: str | None
