@@ -145,6 +145,7 @@ def _freshness(settings: Settings, now: datetime) -> Iterator[Line]:
     else:
         yield Line("✓", "snapshot", f"{said}.")
     yield from _pulls(serving.path, now)
+    yield from _filled(serving.path)
 
 
 def _pulls(snapshot: Path, now: datetime) -> Iterator[Line]:
@@ -168,7 +169,8 @@ def _pulls(snapshot: Path, now: datetime) -> Iterator[Line]:
         return
     for source, outcome, pulled_at in rows:
         if outcome != "ok":
-            yield Line("!", f"source {source}", f"its last pull failed, at {pulled_at:%Y-%m-%d %H:%M} UTC.",
+            told = "its last pull failed" if outcome == "failed" else "its newest records are held back"
+            yield Line("!", f"source {source}", f"{told}, at {pulled_at:%Y-%m-%d %H:%M} UTC; older ones are shown.",
                        f"See why: milepost refresh --source {source}")  # fmt: skip
         elif now - pulled_at.replace(tzinfo=UTC) > STALE:
             yield Line(
@@ -178,3 +180,24 @@ def _pulls(snapshot: Path, now: datetime) -> Iterator[Line]:
         like = f", which is like {suggested!r}" if suggested else ""
         yield Line("!", "gate names", f"{name_count} in no playbook, on {gate_count} gate(s), such as {name!r}{like}.",
                    "Add them as aliases to the playbook, or mend them in the tool; Data health lists all.")  # fmt: skip
+
+
+def _filled(snapshot: Path) -> Iterator[Line]:
+    """Of each source how new its records are, and which fields of the contract it fills and which stay empty."""
+    import duckdb
+
+    from pipelines.filling import fillings
+
+    try:
+        found = fillings(snapshot)
+    except duckdb.Error:  # told by _pulls
+        return
+    for source, entities in found.items():
+        newest = max((one.newest for one in entities if one.newest), default=None)
+        count = sum(one.records for one in entities)
+        dated = f", the newest written {newest[:16].replace('T', ' ')}" if newest else ""
+        yield Line("✓", f"source {source}", f"records: {count:,}{dated}.")
+        for one in entities:
+            empty = f"; empty: {', '.join(one.empty)}" if one.empty else ""
+            share = f"{len(one.filled)} of {len(one.filled) + len(one.empty)} fields"
+            yield Line("✓", f"source {source}", f"{one.entity} ({one.records:,}): {share} filled{empty}.")

@@ -10,7 +10,7 @@ import duckdb
 import pytest
 import small_firm
 
-from pipelines import snapshots
+from pipelines import refreshing, snapshots
 from pipelines.doctor import Line, examine
 from pipelines.settings import Settings
 
@@ -150,3 +150,18 @@ def test_gate_names_that_no_playbook_knows_are_told_of_with_the_likeliest(firm: 
     assert line.said == "2 in no playbook, on 15 gate(s), such as 'Framng', which is like 'Framing inspection passed'."
     publish(firm, NOW, unmapped=rows[2])
     assert "gate names" not in lines(firm)
+
+
+@pytest.mark.slow
+def test_each_source_is_told_with_its_newest_record_and_the_fields_that_stay_empty(firm: Settings) -> None:
+    assert refreshing.refresh(firm, as_of=NOW).problems == ()
+    said = [line.said for line in lines(firm)["source studio"]]
+    assert "records: 10." in said
+    assert "payments" not in " ".join(said)
+    (invoices,) = [line for line in said if line.startswith("invoices (")]
+    assert invoices.startswith("invoices (1): 8 of 17 fields filled; empty: kind, drafted_at")
+
+
+def test_a_source_that_is_held_back_is_told_apart_from_one_that_failed(firm: Settings) -> None:
+    publish(firm, NOW, outcome="refused")
+    assert "held back" in lines(firm)["source studio"][-1].said
