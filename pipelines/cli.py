@@ -203,6 +203,39 @@ def doctor() -> None:
 
 
 @command
+def connect(
+    kind: Annotated[str | None, typer.Argument(help="Kind of tool; asked for where it is left out.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the source: lower-case letters, digits, _.")] = None,
+    answer: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, so that it is not asked for; repeat.")] = None,
+) -> None:
+    """Ask the few questions a source needs, and write its block into the settings."""
+    from pipelines import connecting
+    from pipelines.doctor import tool
+
+    given = dict(_pair(one, "--answer") for one in answer or [])
+    console = _printer()
+
+    def ask(question: connecting.Question) -> str:
+        told = given.get(question.key)
+        return told if told is not None else str(typer.prompt(question.text, default=question.default or ""))
+
+    if kind is None:
+        for one, said in connecting.kinds().items():
+            console.print(_plain(f"{one:<12}{said}"), soft_wrap=True)
+        kind = str(typer.prompt("Kind of tool"))
+    known = _settings()
+    name = name or str(typer.prompt("Name of the source, which opens every id: keep it for good", default=kind))
+    file = known.config or known.data / "milepost.toml"
+    text = connecting.add(file, known.data, name, connecting.answered(kind, name, ask))
+    console.print(_plain(f"{text}\nWritten to {file}."), soft_wrap=True)
+    settings = _settings()
+    if kind != "files":
+        line = tool(name, settings.sources[name], settings, os.environ)
+        console.print(_plain(f"{line.mark} {line.subject}: {line.said} {line.cure}".rstrip()), soft_wrap=True)
+    console.print("Next: milepost doctor, then milepost refresh", soft_wrap=True)
+
+
+@command
 def snapshots(as_json: AsJson = False) -> None:
     """List the snapshots, newest first, and which one serves."""
     from pipelines.snapshots import available

@@ -48,7 +48,7 @@ def examine(data: Path | None, config: Path | None, environ: Mapping[str, str], 
         if source.kind == "files":
             yield from _files(name, source, settings)
         else:
-            yield _tool(name, source, settings, environ)
+            yield tool(name, source, settings, environ)
     yield from _freshness(settings, now)
 
 
@@ -104,7 +104,8 @@ def _rates(settings: Settings, now: datetime) -> Line:
     return Line("✓", "rates", f"{currencies} to {settings.reporting_currency} up to {newest}.")
 
 
-def _tool(name: str, source: Source, settings: Settings, environ: Mapping[str, str]) -> Line:
+def tool(name: str, source: Source, settings: Settings, environ: Mapping[str, str]) -> Line:
+    """Whether a source's tool can be reached and lets us read, and what it says of its limits."""
     from pipelines.sources import kind
     from pipelines.sources.door import Patience
 

@@ -10,11 +10,12 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
 from models.faults import Fault, Problem, fault
+from models.metrics import catalogue
 from pipelines.source_blocks import FilesSource, Frozen, Place, Source
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -57,7 +58,15 @@ class Settings(Place):
     rates: Path = Path("rates/rates.csv")
     keep_snapshots: int = Field(default=7, ge=1)
     linking: Linking = Linking()
+    targets: Mapping[str, float] = Field(default_factory=dict)
     sources: Mapping[str, Source] = Field(default_factory=dict)
+
+    @field_validator("targets")
+    @classmethod
+    def _targets_are_of_measures(cls, targets: Mapping[str, float]) -> Mapping[str, float]:
+        if strange := [name for name in targets if name not in catalogue()]:
+            raise ValueError(f"there is no measure {strange[0]!r}: `milepost measures` lists them")
+        return targets
 
     @field_validator("sources")
     @classmethod
@@ -126,14 +135,15 @@ def load(data: Path | None = None, config: Path | None = None, environ: Mapping[
     data_dir = data or Path(environ.get("MILEPOST_DATA") or PROJECT / "data")
     named = config or (Path(environ["MILEPOST_CONFIG"]) if environ.get("MILEPOST_CONFIG") else None)
     file = named or next((f for f in (data_dir / "milepost.toml", PROJECT / "milepost.toml") if f.is_file()), None)
-    written = _read(file) if file else {}
+    written = read(file) if file else {}
     try:
         return Settings.model_validate({**written, "data": data_dir.resolve(), "config": file and file.resolve()})
     except ValidationError as error:
-        raise Fault([_problem(file, detail) for detail in error.errors()]) from None
+        raise Fault([problem(file, detail) for detail in error.errors()]) from None
 
 
-def _read(file: Path) -> dict[str, object]:
+def read(file: Path) -> dict[str, Any]:
+    """A settings file as it is written. Raises `Fault` for one that cannot be read or is no TOML."""
     try:
         return tomllib.loads(file.read_text("utf-8"))
     except OSError as error:
@@ -143,7 +153,7 @@ def _read(file: Path) -> dict[str, object]:
         raise fault(str(file), f"is not valid TOML: {error}.", "Mend the line it names.") from None
 
 
-def _problem(file: Path | None, detail: Mapping[str, object]) -> Problem:
+def problem(file: Path | None, detail: Mapping[str, object]) -> Problem:
     place = detail["loc"]
     key = ".".join(str(part) for part in place) if isinstance(place, tuple) else str(place)
     return Problem(
