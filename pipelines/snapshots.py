@@ -14,7 +14,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -27,6 +27,9 @@ from models.faults import fault
 
 if TYPE_CHECKING:
     import duckdb
+
+    from models.admission import StagedSource
+    from models.build import Moment
 
 POINTER = "current"
 _NAME = re.compile(r"^milepost-(\d{8}T\d{6}Z-[0-9a-f]{8})\.duckdb$")
@@ -53,8 +56,13 @@ def publish(
     *,
     reporting_currency: str,
     keep: int,
+    records_of: Sequence[StagedSource] = (),
+    terms: Moment | None = None,
 ) -> Snapshot:
     """Copy schema `marts` of an open warehouse to a new file, make it current, keep the last `keep`.
+
+    With `terms`, the records of `records_of` are kept beside the marts, so that pages can be rewound
+    (models/rewinding.py).
 
     `con` must hold the warehouse for writing: that is what keeps a second publisher out, and why leftovers
     found here belong to nobody.
@@ -63,7 +71,7 @@ def publish(
     sweep(folder)
     id_ = f"{published_at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
     unfinished = folder / f"{id_}.duckdb{_UNFINISHED}"
-    _copy(con, unfinished, (id_, as_of, published_at, reporting_currency))
+    _copy(con, unfinished, (id_, as_of, published_at, reporting_currency), records_of, terms)
     _sync(unfinished)
     target = folder / f"milepost-{id_}.duckdb"
     card = {
@@ -123,7 +131,13 @@ def sweep(folder: Path) -> list[Path]:
     return leftovers
 
 
-def _copy(con: duckdb.DuckDBPyConnection, file: Path, card: tuple[str, datetime, datetime, str]) -> None:
+def _copy(
+    con: duckdb.DuckDBPyConnection,
+    file: Path,
+    card: tuple[str, datetime, datetime, str],
+    records_of: Sequence[StagedSource],
+    terms: Moment | None,
+) -> None:
     (source,) = con.execute("select current_database()").fetchall()[0]
     home = f"{_quoted(source)}.marts"
     tables = con.execute(
@@ -144,6 +158,10 @@ def _copy(con: duckdb.DuckDBPyConnection, file: Path, card: tuple[str, datetime,
             " (snapshot_id text, as_of timestamp, published_at timestamp, reporting_currency text)"
         )
         con.execute("insert into snapshot.marts.snapshot values (?, ?, ?, ?)", [_plain_utc(value) for value in card])
+        if terms is not None:
+            from models import rewinding
+
+            rewinding.keep(con, "snapshot", records_of, terms)
         con.execute("commit")
         con.execute("checkpoint snapshot")
     except BaseException:

@@ -42,7 +42,14 @@ def publish(data: Path, projects: int, as_of: datetime = AS_OF, failed: tuple[st
         warehouse.stage_all(con, warehouse.staged_sources(settings), at)
         warehouse.build_all(con, at)
         return snapshots.publish(
-            con, settings.snapshots, as_of, as_of + timedelta(minutes=5), reporting_currency="USD", keep=7
+            con,
+            settings.snapshots,
+            as_of,
+            as_of + timedelta(minutes=5),
+            reporting_currency="USD",
+            keep=7,
+            records_of=warehouse.staged_sources(settings),
+            terms=at,
         )
 
 
