@@ -10,35 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 import duckdb
 
 from models import measure
+from models.explaining import Answer, Told
 from models.faults import Fault, Problem, fault
-from models.measure import Explanation, Question
+from models.measure import Question
 from pipelines import snapshots, warehouse
 from pipelines.settings import Settings
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Rows as the dashboard shows them. `snapshot` is None where the marts were rebuilt for the question."""
-
-    rows: list[dict[str, Any]]
-    unit: str  # of `value`; the reporting currency's code for money
-    as_of: datetime
-    snapshot: str | None
-    currency: str
-
-
-@dataclass(frozen=True, slots=True)
-class Explained:
-    """An answer, what stands behind it, and a few of the rows it was made from."""
-
-    answer: Answer
-    explanation: Explanation
-    sample: list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +43,13 @@ def ask(settings: Settings, question: Question, as_of: datetime | None = None, c
 
 def explained(
     settings: Settings, question: Question, as_of: datetime | None = None, currency: str | None = None, rows: int = 5
-) -> Explained:
+) -> Told:
     """As `ask`, with the rule, the SQL, what was left out and why, and the largest of the rows used."""
     measure.statement(question)
     with _marts(settings, as_of, currency) as marts:
         _refuse_unknown_values(marts.con, question)
         sample = measure.sample(marts.con, question, rows).to_dicts()
-        return Explained(_answer(marts, question), measure.explain(marts.con, question), sample)
+        return Told(_answer(marts, question), measure.explain(marts.con, question), sample)
 
 
 def _answer(marts: _Marts, question: Question) -> Answer:

@@ -5,19 +5,11 @@ What stays out: what any of it is (models/measure.py, asking.py) and how it is p
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from decimal import Decimal
 from typing import Any
 
+from models.explaining import Answer, Told, asked, literal, used, written
 from models.measure import Question, catalogue
-from pipelines.asking import Answer, Explained
-
-CLOCKS = {
-    "elapsed": "elapsed days of 86 400 seconds",
-    "working": "working days of the project's calendar, fractions kept",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +21,7 @@ class Part:
     rows: tuple[dict[str, Any], ...] = ()
 
 
-def parts(question: Question, told: Explained) -> list[Part]:
+def parts(question: Question, told: Told) -> list[Part]:
     """The explanation in the order in which a reader wants it."""
     why, measure = told.explanation, told.explanation.measure
     rule = tuple(line for line in why.rule.splitlines())
@@ -37,15 +29,15 @@ def parts(question: Question, told: Explained) -> list[Part]:
     left_out_n = why.matched_rows - why.counted_rows
     return [
         Part(f"{measure.id} {measure.label}", (measure.definition,)),
-        Part("Asked", _asked(question, told)),
+        Part("Asked", tuple(f"{name + ':':<11}{text}" for name, text in asked(question, told).items())),
         Part(f"Rule {measure.rule} (models/METRICS.md)", rule),
         Part("SQL", tuple(why.statement.sql.splitlines())),
         Part(
             "Parameters",
-            tuple(f"${name} = {_literal(value)}" for name, value in why.statement.parameters.items()) or ("none",),
+            tuple(f"${name} = {literal(value)}" for name, value in why.statement.parameters.items()) or ("none",),
         ),
         Part(
-            f"Rows used: {_used(told)}",
+            f"Rows used: {used(why)}",
             (f"the {len(told.sample)} with the largest value:",) if len(told.sample) < why.counted_rows else (),
             tuple(told.sample),
         ),
@@ -65,7 +57,7 @@ def answer_as_json(question: Question, answered: Answer) -> dict[str, Any]:
         "unit": answered.unit,
         "clock": question.clock or described.clock,
         "currency": answered.currency,
-        "as_of": _written(answered.as_of),
+        "as_of": written(answered.as_of),
         "snapshot": answered.snapshot,
         "by": question.by,
         "where": question.where,
@@ -76,7 +68,7 @@ def answer_as_json(question: Question, answered: Answer) -> dict[str, Any]:
     }
 
 
-def as_json(question: Question, told: Explained) -> dict[str, Any]:
+def as_json(question: Question, told: Told) -> dict[str, Any]:
     """An explained answer, whole."""
     why = told.explanation
     return {
@@ -84,7 +76,7 @@ def as_json(question: Question, told: Explained) -> dict[str, Any]:
         "rule": {"id": why.measure.rule, "text": why.rule},
         "period": why.period,
         "sql": why.statement.sql,
-        "parameters": {name: _literal(value) for name, value in why.statement.parameters.items()},
+        "parameters": {name: literal(value) for name, value in why.statement.parameters.items()},
         "rows_matched": why.matched_rows,
         "rows_used": {
             "count": why.counted_rows,
@@ -94,46 +86,3 @@ def as_json(question: Question, told: Explained) -> dict[str, Any]:
         },
         "rows_left_out": [{"reason": reason, "rows": rows, "why": text} for reason, rows, text in why.left_out],
     }
-
-
-def _asked(question: Question, told: Explained) -> tuple[str, ...]:
-    why = told.explanation
-    filters = "; ".join(f"{name} = {' or '.join(values)}" for name, values in question.where.items() if values)
-    told_settings = ", ".join(
-        f"{name} = {'not set' if value is None else f'{value:g}'} ({why.measure.settings[name].about})"
-        for name, value in why.settings.items()
-    )
-    snapshot = f"snapshot {told.answer.snapshot}" if told.answer.snapshot else "rebuilt from the warehouse"
-    pairs = {
-        "as of": f"{_written(told.answer.as_of)}, {snapshot}",
-        "period": why.period,
-        "clock": CLOCKS[why.clock] if why.measure.unit == "days" else "",
-        "currency": told.answer.currency if why.measure.unit == "money" else "",
-        "by": ", ".join(question.by) or "nothing: one row",
-        "filter": filters or "none",
-        "settings": told_settings,
-        "read from": ", ".join(dict.fromkeys(re.findall(r"marts\.\w+", why.measure.source)))
-        or f"marts.{why.measure.mart}",
-    }
-    return tuple(f"{name + ':':<11}{text}" for name, text in pairs.items() if text)
-
-
-def _used(told: Explained) -> str:
-    why = told.explanation
-    if why.measure.kind != "duration":
-        return f"{why.counted_rows:,}"
-    finished = why.counted_rows - why.open_rows - why.ended_rows
-    ended = f" + {why.ended_rows:,} ended otherwise" if why.measure.ended else ""
-    return f"{why.counted_rows:,} = {finished:,} finished + {why.open_rows:,} open{ended}"
-
-
-def _literal(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool | int | float | Decimal):
-        return str(value)
-    return f"date '{value}'" if isinstance(value, date) else f"'{value}'"
-
-
-def _written(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
