@@ -81,6 +81,7 @@ columns:
   ready_document_count: Of those, there and valid at the first submission.
   late_document_days: Elapsed days from first submission until the last one was there; zero where all were ready.
   missing_document_days: Elapsed days since first submission while one of them is still missing.
+  is_client_visible: True where the client sees it in the tool; null where the tool does not say.
   history_quality: How much of its past the tool kept - log, timestamps or snapshot.
   has_chronology_violation: True where its events contradict each other.
   chronology_note: How they do.
@@ -457,6 +458,7 @@ select
     cast(measured.ready_count as integer) as ready_document_count,
     measured.late_document_days,
     measured.missing_document_days,
+    measured.client_visible as is_client_visible,
     measured.history_quality,
     measured.chronology_note is not null as has_chronology_violation,
     measured.chronology_note,
