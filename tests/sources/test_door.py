@@ -13,7 +13,7 @@ import pytest
 from loopback import Loopback, Reply, Trouble, serving
 
 from models.faults import Fault
-from pipelines.sources.door import Door, Limits, Patience, Unit, bearer
+from pipelines.sources.door import Credentials, Door, Limits, Patience, Unit, bearer
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 DATE = {"Date": format_datetime(NOON, usegmt=True)}
@@ -152,12 +152,14 @@ def test_a_secret_shows_in_no_message_even_where_the_tool_repeats_it() -> None:
         assert "…" in told
 
 
-def test_credentials_do_not_follow_a_redirect_to_another_host() -> None:
-    with serving(lambda request: Reply({"seen": request.headers.get("authorization")})) as other:
-        elsewhere = other.url.replace("127.0.0.1", "localhost")
-        with door(Reply({}, 302, {"Location": f"{elsewhere}/gates"})) as (opened, tool, _):
-            assert opened.get("/gates").body == {"seen": None}
-    assert tool.asked[0].headers["authorization"] == f"Bearer {SECRET}"
+@pytest.mark.parametrize("header", ["Authorization", "X-Redmine-API-Key"])
+def test_credentials_do_not_follow_a_redirect_to_another_host(header: str) -> None:
+    with (
+        serving(lambda request: Reply({"seen": request.headers.get(header.lower())})) as other,
+        serving(lambda _: Reply({}, 302, {"Location": other.url.replace("127.0.0.1", "localhost") + "/gates"})) as tool,
+    ):
+        assert Door("desk", tool.url, Credentials({header: SECRET})).get("/gates").body == {"seen": None}
+    assert tool.asked[0].headers[header.lower()] == SECRET
 
 
 def test_money_keeps_its_digits() -> None:
