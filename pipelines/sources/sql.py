@@ -46,13 +46,13 @@ class _Cursor:
     """The column that says when a row was last written, and how the database writes instants in it."""
 
     name: str
-    form: Literal["aware", "naive", "date", "text", "epoch"]
+    form: Literal["aware", "naive", "date", "text", "epoch", "unseen"]
     unit: int = 1  # parts of a second, of an epoch
 
     @property
     def is_ordered(self) -> bool:
         """Whether the order of its values is that of time; texts may have any zone."""
-        return self.form != "text"
+        return self.form not in ("text", "unseen")
 
     def moment(self, value: Any) -> str:
         if self.form == "epoch":
@@ -62,8 +62,11 @@ class _Cursor:
     def from_on(self, since: str) -> Any:
         """A condition that holds for every row written at or after an instant, and for rows without one.
 
-        Of texts the day is compared, less one: whatever zone they are written in, that is not too late.
+        Of texts the day is compared, less one: whatever zone they are written in, that is not too late. A table that
+        had no value a moment ago is read whole.
         """
+        if self.form == "unseen":
+            return sa.true()
         told: Any = sa.column(self.name)
         return sa.or_(told >= self._bound(datetime.fromisoformat(since)), told.is_(None))
 
@@ -273,7 +276,7 @@ def _cursor(con: sa.Connection, where: str, origin: Any, name: str) -> _Cursor:
     """How a cursor is written, by its newest value; of a table without rows it doesn't matter yet."""
     value = con.execute(sa.select(sa.func.max(sa.column(name))).select_from(origin)).scalar()
     if value is None or isinstance(value, str):
-        return _Cursor(name, "text")
+        return _Cursor(name, "unseen" if value is None else "text")
     if isinstance(value, datetime):
         return _Cursor(name, "aware" if value.tzinfo else "naive")
     if isinstance(value, date):
