@@ -31,12 +31,16 @@ def _validator(tool: str, answer: str) -> Draft202012Validator:
 
 
 def _plain(schema: Any) -> Any:
-    """A schema of OpenAPI 3.0 as one of JSON Schema: whatever is nullable may be null."""
+    """A schema of OpenAPI 3.0 as one of JSON Schema: whatever is nullable may be null.
+
+    So may be what is made of several schemas of which one is: vendors write a nullable reference like that.
+    """
     if isinstance(schema, list):
         return [_plain(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
     plain = {name: _plain(value) for name, value in schema.items() if name != "nullable"}
-    if schema.get("nullable") is not True:
+    parts = [schema, *(one for one in schema.get("allOf", []) if isinstance(one, dict))]
+    if not any(one.get("nullable") is True for one in parts):
         return plain
     return {"anyOf": [plain, {"type": "null"}]}
