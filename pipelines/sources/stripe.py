@@ -155,23 +155,26 @@ class _Account:
             yield began, [self._with_lines(kind, one) for one in page] if is_whole else page
 
     def _changed(self, kind: _Kind, events: Iterable[Mapping[str, Any]]) -> Iterator[Sequence[Record]]:
-        """The objects of events, each as it is now. What was deleted is told by its event alone."""
-        done = set()
+        """The objects of events, each as it is now, what changed first first: what is known already is passed over so.
+
+        What was deleted is told by its event alone.
+        """
+        newest = {}
         for event in events:  # newest first
-            told = event["data"]["object"]
-            key = told.get("id")
-            if not key or key in done or event["type"] == "invoice.upcoming":  # a preview, that is no invoice yet
-                continue
-            done.add(key)
-            if event["type"].endswith(".deleted"):
-                yield [_dated({**dict.fromkeys(kind.fields), **told, "deleted": True}, event["created"])]
+            key = event["data"]["object"].get("id")
+            if key and key not in newest and event["type"] != "invoice.upcoming":  # a preview, that is no invoice yet
+                is_end = event["type"].endswith(".deleted")
+                newest[key] = (event["created"], event["data"]["object"] if is_end else None)
+        for key, (epoch, deleted) in reversed(newest.items()):
+            if deleted:
+                yield [_dated({**dict.fromkeys(kind.fields), **deleted, "deleted": True}, epoch)]
                 continue
             path = f"{kind.path}/{key}"
             found = self.door.get(path, accepts=(404,))
             if found.status == 404 or found.body.get("deleted"):  # since then: its own event comes with the next pull
                 continue
             refuse_lacking(self.door, path, found.body, kind.fields)
-            yield [_dated(self._with_lines(kind, found.body), event["created"])]
+            yield [_dated(self._with_lines(kind, found.body), epoch)]
 
     def _events(self, asked: Mapping[str, Any], first: Answer) -> Iterator[Mapping[str, Any]]:
         for _, page in self._walk("/v1/events", asked, ("id", "type", "created", "data"), first):

@@ -312,6 +312,10 @@ def test_after_the_first_pull_only_what_events_name_is_asked_for(firm: Firm, str
     assert firm.stored("select status, metadata from raw_till.invoices where id = 'in_00003'") == [("paid", "{}")]
     assert firm.stored("select name from raw_till.customers") == [("Aster & Co",)]
     assert firm.told("select reference from staging.invoice_lines where reference is not null") == [("REB-9",)]
+    stripe.now += HOUR
+    stripe.edit(bills[2], metadata={"gate": "REB-8"})  # the newest date it bears itself is older than the cursor
+    firm.pull()
+    assert firm.stored("select count(*) from raw_till.invoices where metadata like '%REB-8%'") == [(1,)]
 
 
 def test_a_change_between_two_pulls_of_one_second_is_seen(firm: Firm, stripe: Stripe) -> None:
@@ -375,8 +379,9 @@ def test_what_is_deleted_is_told_by_its_event_or_found_by_a_sweep(firm: Firm, st
     assert [row[1] for row in firm.told(query)] == [None, "deleted", "deleted", None]
 
 
-def test_an_account_that_moves_while_it_is_read_loses_nothing(firm: Firm, stripe: Stripe) -> None:
-    """While lists are read: the draft that the next page goes on from is deleted, others are made, and paid."""
+@pytest.mark.parametrize("made", [0, 1])
+def test_an_account_that_moves_while_it_is_read_loses_nothing(firm: Firm, stripe: Stripe, made: int) -> None:
+    """While lists are read: the draft that the next page goes on from is deleted, others are edited, paid and made."""
     client = stripe.customer("Aster")
     bills = [stripe.bill(client, 100) for _ in range(6)]
     drafts = [stripe.draft(client, [100]) for _ in range(3)]
@@ -384,20 +389,24 @@ def test_an_account_that_moves_while_it_is_read_loses_nothing(firm: Firm, stripe
 
     def move(request: Request) -> None:
         if request.path == "/v1/invoices" and request.query.get("starting_after") == drafts[0]["id"]:
-            stripe.before = None
-            stripe.now += 10 * HOUR / 60  # ten minutes into the list
+            stripe.now += timedelta(minutes=10)  # into the list
             stripe.delete(drafts[0])
-            stripe.bill(client, 777)
-            stripe.pay(bills[0])
-            stripe.pay(bills[5])
+            for _ in range(made):
+                stripe.bill(client, 777)
+            stripe.edit(drafts[2], metadata={"gate": "REB-1"})  # read already
+        elif request.path == "/v1/invoices" and request.query.get("starting_after") == bills[3]["id"]:
+            stripe.now += timedelta(minutes=10)
+            stripe.pay(bills[0])  # on the page to come
+            stripe.before = None
 
     stripe.before = move
     firm.pull()
     assert stripe.before is None
     stripe.now += HOUR
     firm.pull()
-    there = {(one["id"], one["status"]) for one in stripe.held["invoices"].values()}
-    found = firm.stored("select id, status from raw_till.invoices where deleted is null")
+    there = {(one["id"], one["status"], len(one["metadata"])) for one in stripe.held["invoices"].values()}
+    gate = "case when metadata like '%gate%' then 1 else 0 end"
+    found = firm.stored(f"select id, status, {gate} from raw_till.invoices where gone_at is null and deleted is null")
     assert (set(found), len(found)) == (there, len(there))
 
 
