@@ -127,8 +127,8 @@ class RedmineSource(ToolSource):
     """A Redmine: gates are issues of a tracker, or versions."""
 
     ROLES = ("client", "contract_amount", "signed_on", "kickoff_on", "currency", "manager", "playbook", "gate",
-             "sequence", "number", "amount", "amount_pct", "invoice", "client_approval", "owner_team", "next_team", "approver",
-             "approver_side", "locks_scope", "client_visible", "acceptance_criterion", "reason", "days",
+             "sequence", "number", "amount", "amount_pct", "invoice", "client_approval", "owner_team", "next_team",
+             "approver", "approver_side", "locks_scope", "client_visible", "acceptance_criterion", "reason", "days",
              "requested_by")  # fmt: skip
 
     kind: Literal["redmine"]
@@ -191,22 +191,29 @@ class StripeSource(ToolSource):
 
 
 class XeroSource(ToolSource):
-    """A Xero organisation, as a custom connection: sales invoices, payments, credit notes, quotes."""
+    """A Xero organisation, as a custom connection: sales invoices, payments, credit notes, quotes.
+
+    `fields` names tracking categories.
+    """
+
+    ROLES = ("project", "milestone", "change_order")
 
     kind: Literal["xero"]
     url: str = "https://api.xero.com/api.xro/2.0"
     identity_url: str = "https://identity.xero.com/connect/token"
     client_id: str
     tenant: str | None = None
+    history_per_pull: int = Field(default=300, ge=0)  # bills whose history is read: one request each, of 60 a minute
 
 
 class RocketlaneSource(ToolSource):
     """A Rocketlane account: phases and milestone tasks of its projects, and invoices."""
 
-    ROLES = ("contract_amount", "amount", "invoice")
+    ROLES = ("contract_amount", "signed_on", "playbook", "amount", "number")
 
     kind: Literal["rocketlane"]
     url: str = "https://api.rocketlane.com/api/1.0"
+    milestones: Literal["both", "phases", "tasks"] = "both"  # what gates are; tasks are those of the type milestone
 
 
 class SqlTable(Frozen):
