@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import bare
 import cycle_times
 import portfolio
+import pulls
 from printing import show
 
 from pipelines import definitions, warehouse  # noqa: F401 - definitions: imported before the clock starts
@@ -31,7 +32,7 @@ from pipelines.refreshing import Refresh, refresh
 from pipelines.settings import Settings, load
 
 AS_OF = datetime(2026, 11, 20, 12, tzinfo=UTC)
-CASES = ("refresh", "cycle-times", "measures")
+CASES = ("refresh", "pulls", "cycle-times", "measures")
 MILESTONES_A_PROJECT = 5.4  # the simulation's mean
 
 
@@ -39,6 +40,8 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--case", choices=CASES, action="append", help="which; may be repeated; all where left out")
     asked.add_argument("--milestones", type=int, default=10_000, help="of the refresh")
+    asked.add_argument("--records", type=int, default=200_000, help="of the pulls")
+    asked.add_argument("--kinds", nargs="+", choices=pulls.SOURCES, default=[*pulls.SOURCES], help="of the pulls")
     asked.add_argument("--events", type=int, nargs="+", default=[1_000_000, 10_000_000], help="of the cycle times")
     asked.add_argument("--projects", type=int, default=18_500, help="of the measures; 5.4 gates each")
     asked.add_argument("--seed", type=int, default=7)
@@ -49,6 +52,8 @@ def main() -> None:
         folder = wanted.folder or Path(scratch)
         if "refresh" in cases:
             refresh_beside_bare_sql(Path(scratch) / "refresh", wanted.milestones, wanted.seed)
+        if "pulls" in cases:
+            pulls.run(Path(scratch), wanted.kinds, wanted.records, wanted.seed)
         if "cycle-times" in cases:
             for events in wanted.events:
                 cycle_times.run(folder, events, wanted.seed)
