@@ -1,14 +1,15 @@
 """The only reader: the snapshot that serves, and everything a page asks of it, limited to what its viewer may see.
 
-Answers come from `models.measure`, rows straight from the marts; both are kept by (snapshot, firms, question)
-within bounds. What stays out: filters, drawing, and any reckoning of its own.
+Answers come from `models.measure`, rows straight from the marts; both are kept by (snapshot, instant, firms, question)
+within bounds. Asked for an earlier day, the snapshot's records are rewound in memory (models/rewinding.py). What
+stays out: filters, drawing, and any reckoning of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
@@ -18,15 +19,20 @@ import polars as pl
 import streamlit as st
 
 from dashboard.access import visible_firms
+from dashboard.export import Sheets
 from dashboard.filters import Filters
-from models import build, catalog, measure
+from models import build, catalog, client_safe, comparing, explaining, measure, rewinding
 from models.build import Finding
-from models.measure import Bucket, Explanation, Measure, Question
+from models.comparing import Moved
+from models.explaining import Told
+from models.measure import Bucket, Comparison, Explanation, Measure, Question
 from pipelines import settings as settings_
 from pipelines import snapshots
 
 OPEN_SNAPSHOTS = 3  # the one that serves, and those a session may still be reading
-KEPT_ANSWERS = 600
+OPEN_REWOUND = 4  # marts in memory: about 25 kB for each gate
+KEPT_ANSWERS = 1200
+SAMPLED = 5
 Kept = TypeVar("Kept")
 Condition = tuple[str, Literal["=", "<>", ">", "<", "in", "is null", "is not null"], Any]
 
@@ -41,7 +47,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """One snapshot as one viewer sees it. `firms`: whose records; `sees_all`: nothing had to be held back."""
+    """One snapshot as one viewer sees it. `firms`: whose records; `sees_all`: nothing had to be held back.
+
+    `rewound_to` is the day to whose end it is rewound (None: it stands as published), `latest` the day it was
+    published of, `earliest` the first day that it can be rewound to (None: it keeps no records).
+    """
 
     id: str
     path: Path
@@ -50,6 +60,11 @@ class Store:
     currency: str
     firms: tuple[str, ...]
     sees_all: bool
+    latest: date
+    earliest: date | None = None
+    rewound_to: date | None = None
+    targets: Mapping[str, float] = field(default_factory=dict, compare=False)
+    folder: Path = field(default=Path(), compare=False)
 
     def answer(self, question: Question) -> pl.DataFrame:
         """As `measure.answer`."""
@@ -75,6 +90,51 @@ class Store:
         """As `measure.explain`."""
         mine = self._mine(question)
         return self._kept(("explain", _key(mine)), lambda con: measure.explain(con, mine))
+
+    def told(self, question: Question) -> Told:
+        """An answer with all that stands behind it."""
+        mine = self._mine(question)
+
+        def ask(con: duckdb.DuckDBPyConnection) -> Told:
+            rows = measure.answer(con, mine).to_dicts()
+            sample = measure.sample(con, mine, SAMPLED).to_dicts()
+            unit = measure.catalogue()[mine.measure].unit
+            answer = explaining.Answer(
+                rows,
+                self.currency if unit == "money" else unit,
+                self.as_of,
+                None if self.rewound_to else self.id,
+                self.currency,
+            )
+            return Told(answer, measure.explain(con, mine), sample)
+
+        return self._kept(("told", _key(mine)), ask)
+
+    def curve(self, question: Question) -> pl.DataFrame:
+        """As `measure.curve`."""
+        mine = self._mine(question)
+        return self._kept(("curve", _key(mine)), lambda con: measure.curve(con, mine))
+
+    def log_rank(self, question: Question, dimension: str) -> Comparison:
+        """As `measure.log_rank`."""
+        mine = self._mine(question)
+        return self._kept(("log_rank", dimension, _key(mine)), lambda con: measure.log_rank(con, mine, dimension))
+
+    def benchmark(self, question: Question, client_id: str) -> pl.DataFrame:
+        """As `client_safe.benchmark`."""
+        mine = self._mine(question)
+        return self._kept(("benchmark", client_id, _key(mine)), lambda con: client_safe.benchmark(con, mine, client_id))
+
+    def moved(self, earlier: Store, then: Question, now: Question) -> Moved:
+        """The rows behind a measure that came, went or changed since an earlier day."""
+        before = earlier.standing(then)
+        key = ("moved", str(earlier.rewound_to), _key(then), _key(now))
+        return self._kept(key, lambda con: comparing.moved(before, comparing.standing(con, self._mine(now)), now))
+
+    def standing(self, question: Question) -> pl.DataFrame:
+        """As `comparing.standing`."""
+        mine = self._mine(question)
+        return self._kept(("standing", _key(mine)), lambda con: comparing.standing(con, mine))
 
     def table(
         self,
@@ -120,7 +180,7 @@ class Store:
         return "source", "in", tuple(self.table("source_pulls", ["source"])["source"])
 
     def _kept(self, key: Hashable, ask: Callable[[duckdb.DuckDBPyConnection], Kept]) -> Kept:
-        return cast(Kept, _answered(str(self.path), self.firms, Asked(key, ask)))
+        return cast(Kept, _answered(str(self.path), self.rewound_to, self.firms, Asked(key, ask)))
 
 
 def current() -> Store | None:
@@ -129,10 +189,32 @@ def current() -> Store | None:
     snapshot = snapshots.newest(settings.snapshots)
     if snapshot is None:
         return None
-    currency, firms = _card(str(snapshot.path))
-    visible = visible_firms(firms)
+    card = _card(str(snapshot.path), None)
+    visible = visible_firms(card.firms)
     return Store(
-        snapshot.id, snapshot.path, snapshot.as_of, snapshot.published_at, currency, visible, len(visible) == len(firms)
+        snapshot.id,
+        snapshot.path,
+        snapshot.as_of,
+        snapshot.published_at,
+        card.currency,
+        visible,
+        len(visible) == len(card.firms),
+        snapshot.as_of.astimezone(UTC).date(),
+        card.earliest,
+        None,
+        settings.targets,
+        settings.data,
+    )
+
+
+def rewound(store: Store, day: date | None) -> Store:
+    """The same snapshot as it stood at the end of a day, UTC. Raises `Fault` where that cannot be rebuilt."""
+    if day is None:
+        return store
+    firms = _card(str(store.path), day).firms
+    visible = visible_firms(firms)
+    return replace(
+        store, as_of=_end_of(day), rewound_to=day, firms=visible, sees_all=store.sees_all and len(visible) == len(firms)
     )
 
 
@@ -156,21 +238,45 @@ def _opened(path: str) -> duckdb.DuckDBPyConnection:
     return con
 
 
-@st.cache_resource(max_entries=OPEN_SNAPSHOTS, show_spinner=False)
-def _card(path: str) -> tuple[str, tuple[str, ...]]:
-    """Reporting currency, and the firms whose records a snapshot holds."""
-    con = _opened(path).cursor()
+@st.cache_resource(
+    max_entries=OPEN_REWOUND, show_spinner="Rebuilding that day from its records", on_release=lambda con: con.close()
+)
+def _rewound(path: str, day: date) -> duckdb.DuckDBPyConnection:
+    return rewinding.rewound(Path(path), _end_of(day))
+
+
+def _end_of(day: date) -> datetime:
+    return datetime.combine(day, time.max, UTC)
+
+
+def _connection(path: str, day: date | None) -> duckdb.DuckDBPyConnection:
+    return _opened(path) if day is None else _rewound(path, day)
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """Reporting currency, the firms whose records a snapshot holds, and the first day it can be rewound to."""
+
+    currency: str
+    firms: tuple[str, ...]
+    earliest: date | None
+
+
+@st.cache_resource(max_entries=OPEN_SNAPSHOTS + OPEN_REWOUND, show_spinner=False)
+def _card(path: str, day: date | None) -> Card:
+    con = _connection(path, day).cursor()
     (currency,) = con.execute("select reporting_currency from marts.snapshot").fetchall()[0]
     firms = con.execute(
         "select firm from marts.clients union select firm from marts.source_pulls order by firm"
     ).fetchall()
-    return str(currency), tuple(str(firm) for (firm,) in firms if firm is not None)
+    reach = rewinding.reach(con) if rewinding.can_rewind(con) else None
+    return Card(str(currency), tuple(str(firm) for (firm,) in firms if firm is not None), reach)
 
 
 @st.cache_resource(max_entries=KEPT_ANSWERS, show_spinner=False, hash_funcs={Asked: lambda asked: repr(asked.key)})
-def _answered(path: str, firms: tuple[str, ...], asked: Asked) -> Any:  # noqa: ARG001 (firms is part of the key)
+def _answered(path: str, day: date | None, firms: tuple[str, ...], asked: Asked) -> Any:  # noqa: ARG001 (a key)
     """Frames are shared between sessions and never written to, so none is copied."""
-    cursor = _opened(path).cursor()
+    cursor = _connection(path, day).cursor()
     try:
         return asked.ask(cursor)
     finally:
@@ -210,35 +316,77 @@ def _select(
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A store read through the filters a viewer has set: what every page is given."""
+    """A store read through the filters a viewer has set: what every page is given.
+
+    `then` is the same snapshot rewound to the day that is compared with, where one is chosen.
+    """
 
     store: Store
     filters: Filters
+    then: Store | None = None
+    sheets: Sheets = field(default_factory=Sheets, compare=False)
 
     @property
     def as_of(self) -> datetime:
         return self.store.as_of
 
+    @property
+    def currency(self) -> str:
+        return self.store.currency
+
+    def span(self) -> tuple[date | None, date | None]:
+        return self.filters.span(self.as_of.date())
+
     def question(self, measure_id: str, *by: str, **where: tuple[str, ...]) -> Question:
         """The measure under the filters; the period is left off where the measure has none."""
-        since, until = self.filters.span(self.as_of.date()) if catalogue()[measure_id].spans else (None, None)
+        since, until = self.span() if catalogue()[measure_id].spans else (None, None)
         return Question(measure_id, by, {**self.filters.where(), **where}, since, until)
 
-    def answer(self, measure_id: str, *by: str) -> pl.DataFrame:
-        return self.store.answer(self.question(measure_id, *by))
+    def question_before(self, measure_id: str) -> Question | None:
+        """The same of the period before; None where the measure or the filters have none."""
+        span = self.filters.span_before(self.as_of.date())
+        if span is None or not catalogue()[measure_id].spans:
+            return None
+        return replace(self.question(measure_id), since=span[0], until=span[1])
 
-    def series(self, measure_id: str, bucket: Bucket) -> pl.DataFrame:
-        return self.store.series(self.question(measure_id), bucket)
+    def question_then(self, measure_id: str) -> Question | None:
+        """The same as it was asked on the day that is compared with; None where none is chosen."""
+        if self.then is None:
+            return None
+        since, until = self.filters.span(self.then.as_of.date()) if catalogue()[measure_id].spans else (None, None)
+        return Question(measure_id, (), self.filters.where(), since, until)
 
-    def distribution(self, measure_id: str, limit: int) -> pl.DataFrame:
-        return self.store.distribution(self.question(measure_id), limit)
+    def names(self) -> dict[str, str]:
+        """What a reader calls the values that filters hold as ids."""
+        clients = self.store.table("projects", ["client_id", "client"])
+        return dict(zip(clients["client_id"].to_list(), clients["client"].to_list(), strict=True))
 
-    def rows(self, measure_id: str) -> pl.DataFrame:
-        return self.store.rows(self.question(measure_id))
+    def define(self, measure_id: str) -> None:
+        """Notes a measure's meaning down for the page as a file."""
+        if measure_id not in self.sheets.definitions:
+            about = catalogue()[measure_id]
+            left_out = [f"{n:,} {reason}" for reason, n, _ in self.store.explain(self.question(measure_id)).left_out]
+            words = f"Left out: {', '.join(left_out)}." if left_out else ""
+            self.sheets.definitions[measure_id] = (about.label, about.definition, words)
 
-    def left_out(self, measure_id: str) -> tuple[tuple[str, int, str], ...]:
-        """(reason, rows, why) for every reason that leaves rows out of the measure."""
-        return self.store.explain(self.question(measure_id)).left_out
+    def answer(self, measure_id: str, *by: str, **where: tuple[str, ...]) -> pl.DataFrame:
+        return self.store.answer(self.question(measure_id, *by, **where))
+
+    def row(self, measure_id: str) -> dict[str, Any]:
+        """The one row of an answer that nothing is grouped by."""
+        return self.answer(measure_id).row(0, named=True)
+
+    def series(self, measure_id: str, bucket: Bucket, *by: str, **where: tuple[str, ...]) -> pl.DataFrame:
+        return self.store.series(self.question(measure_id, *by, **where), bucket)
+
+    def curve(self, measure_id: str, *by: str, **where: tuple[str, ...]) -> pl.DataFrame:
+        return self.store.curve(self.question(measure_id, *by, **where))
+
+    def distribution(self, measure_id: str, limit: int, *by: str, **where: tuple[str, ...]) -> pl.DataFrame:
+        return self.store.distribution(self.question(measure_id, *by, **where), limit)
+
+    def rows(self, measure_id: str, **where: tuple[str, ...]) -> pl.DataFrame:
+        return self.store.rows(self.question(measure_id, **where))
 
     def table(
         self, mart: str, columns: Sequence[str], *only: Condition, order: Sequence[str] = (), limit: int | None = None
@@ -249,6 +397,10 @@ class Reading:
     def of_project(self, mart: str, columns: Sequence[str], project_id: str, order: Sequence[str] = ()) -> pl.DataFrame:
         """A mart's rows of one project, whatever the filters."""
         return self.store.table(mart, columns, only=(("project_id", "=", project_id),), order=order)
+
+    def of_client(self, mart: str, columns: Sequence[str], client_id: str, order: Sequence[str] = ()) -> pl.DataFrame:
+        """A mart's rows of one client, whatever the filters."""
+        return self.store.table(mart, columns, only=(("client_id", "=", client_id),), order=order)
 
     def gates_in_order(self, playbook: str) -> list[str]:
         """A playbook's gate labels in the order in which projects pass them."""

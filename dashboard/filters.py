@@ -1,13 +1,15 @@
-"""The filters every page shares: firm, client, playbook, manager, period; in the link and as a question's filters.
+"""The filters every page shares: firm, client, playbook, manager, period, day; in the link and in questions.
 
-Nothing here knows Streamlit. Links hold ids, not client names, and only values the snapshot offers survive
-reading one: anything else is dropped without an error.
+Nothing here knows Streamlit. Links hold short codes, never a name or a tool's key, and only values that the
+snapshot offers survive reading one: anything else is dropped without an error.
 """
 
 from __future__ import annotations
 
+import hashlib
+from base64 import b32encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 ALWAYS = "all"
@@ -19,23 +21,40 @@ PERIODS = {
     "ytd": "This year",
     ALWAYS: "All time",
 }
+BEFORE = {
+    "30d": "the 30 days before",
+    "90d": "the 90 days before",
+    "12m": "the 12 months before",
+    "ytd": "the same days last year",
+}
 Params = Mapping[str, Sequence[str]]
-Options = Mapping[str, Mapping[str, str]]  # filter → what a link says → what a reader sees
+Options = Mapping[str, Mapping[str, str]]  # filter → value → what a reader sees
+_CODE_LENGTH = 8  # forty bits: two of ten thousand names share a code once in twenty thousand snapshots
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What is chosen; empty means everything. `period` is a key of PERIODS or "YYYY-MM-DD..YYYY-MM-DD"."""
+    """What is chosen; empty means everything. `period` is a key of PERIODS or "YYYY-MM-DD..YYYY-MM-DD".
+
+    `as_of` is the day to whose end the pages are rewound, `against` the day they are compared with; None: neither.
+    """
 
     firm: tuple[str, ...] = ()
     client: tuple[str, ...] = ()  # client ids
     playbook: tuple[str, ...] = ()
     manager: tuple[str, ...] = ()
     period: str = DEFAULT_PERIOD
+    as_of: date | None = None
+    against: date | None = None
 
     @property
     def is_default(self) -> bool:
         return self == Filters()
+
+    @property
+    def chosen_count(self) -> int:
+        """How many of the four choices are narrowed down."""
+        return sum(bool(getattr(self, name)) for name in CHOICES)
 
     def where(self) -> dict[str, tuple[str, ...]]:
         """The filters by dimension, without the period: what `Question.where` and a mart's columns take."""
@@ -44,8 +63,9 @@ class Filters:
 
     def params(self) -> dict[str, list[str]]:
         """The link's query parameters; a filter at its default is left out."""
-        chosen = {name: list(getattr(self, name)) for name in CHOICES if getattr(self, name)}
-        return chosen | ({} if self.period == DEFAULT_PERIOD else {"period": [self.period]})
+        chosen = {name: [code(value) for value in getattr(self, name)] for name in CHOICES if getattr(self, name)}
+        days = {name: [at.isoformat()] for name in DAYS if (at := getattr(self, name))}
+        return chosen | ({} if self.period == DEFAULT_PERIOD else {"period": [self.period]}) | days
 
     def span(self, as_of: date) -> tuple[date | None, date | None]:
         """First and last day of the period, both included; None where it has no such end."""
@@ -58,31 +78,69 @@ class Filters:
         days = {"30d": 30, "90d": 90}.get(self.period)
         return (as_of - timedelta(days=days - 1) if days else _year_before(as_of)), as_of
 
+    def span_before(self, as_of: date) -> tuple[date, date] | None:
+        """The span that this one is compared with: as long and just before, or the same days last year; or none."""
+        since, until = self.span(as_of)
+        if since is None or until is None:
+            return None
+        if self.period == "ytd":
+            return _last_year(since), _last_year(until)
+        if self.period == DEFAULT_PERIOD:
+            return _year_before(since - timedelta(days=1)), since - timedelta(days=1)
+        return since - (until - since) - timedelta(days=1), since - timedelta(days=1)
+
     def period_words(self) -> str:
         if named := PERIODS.get(self.period):
             return named
         since, until = _custom(self.period) or (None, None)
         return f"{since:%-d %b %Y} to {until:%-d %b %Y}" if since and until else PERIODS[DEFAULT_PERIOD]
 
+    def before_words(self) -> str:
+        """What the period is compared with, in words; "" where with nothing."""
+        if self.period == ALWAYS:
+            return ""
+        return BEFORE.get(self.period, "as many days before")
 
-CHOICES = tuple(field.name for field in fields(Filters) if field.name != "period")
-PARAMS = (*CHOICES, "period")
+
+CHOICES = ("firm", "client", "playbook", "manager")
+DAYS = ("as_of", "against")
+PARAMS = (*CHOICES, "period", *DAYS)
 _DIMENSION = {"client": "client_id"}
 
 
-def read(params: Params, options: Options) -> Filters:
-    """Filters from a link's parameters. Unknown parameters, values and periods are dropped."""
-    chosen = {
-        name: tuple(dict.fromkeys(value for value in params.get(name, ()) if value in options.get(name, {})))
-        for name in CHOICES
-    }
+def code(value: str) -> str:
+    """What stands for a value in a link: short, the same every time, and telling nothing."""
+    return b32encode(hashlib.blake2s(value.encode(), digest_size=5).digest()).decode().lower()[:_CODE_LENGTH]
+
+
+def read(params: Params, options: Options, latest: date | None = None, earliest: date | None = None) -> Filters:
+    """Filters from a link's parameters. Unknown parameters, codes, periods and days are dropped."""
+    chosen = {}
+    for name in CHOICES:
+        known = {code(value): value for value in options.get(name, {})} if params.get(name) else {}
+        chosen[name] = tuple(dict.fromkeys(known[given] for given in params.get(name, ()) if given in known))
     period = next(iter(params.get("period", ())), DEFAULT_PERIOD)
-    known = period in PERIODS or _custom(period) is not None
-    return Filters(**chosen, period=period if known else DEFAULT_PERIOD)
+    is_known = period in PERIODS or _custom(period) is not None
+    as_of, against = (_day(next(iter(params.get(name, ())), ""), latest, earliest) for name in DAYS)
+    return Filters(
+        **chosen,
+        period=period if is_known else DEFAULT_PERIOD,
+        as_of=as_of,
+        against=None if against == as_of else against,
+    )
 
 
 def custom_period(since: date, until: date) -> str:
     return f"{since.isoformat()}..{until.isoformat()}"
+
+
+def _day(text: str, latest: date | None, earliest: date | None) -> date | None:
+    """A day that pages can be rewound to: before the snapshot's own, and not before its first event."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return day if latest and earliest and earliest <= day < latest else None
 
 
 def _custom(period: str) -> tuple[date, date] | None:
@@ -95,7 +153,11 @@ def _custom(period: str) -> tuple[date, date] | None:
 
 
 def _year_before(day: date) -> date:
+    return _last_year(day) + timedelta(days=1)
+
+
+def _last_year(day: date) -> date:
     try:
-        return day.replace(year=day.year - 1) + timedelta(days=1)
+        return day.replace(year=day.year - 1)
     except ValueError:  # 29 February
-        return day.replace(year=day.year - 1, day=28) + timedelta(days=1)
+        return day.replace(year=day.year - 1, day=28)

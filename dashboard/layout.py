@@ -1,35 +1,28 @@
-"""What every page is built from: head, freshness, filters, tiles, charts with their data, ledgers, empty states.
+"""What every page is built from: head, freshness, headings, lists, grids, empty places.
 
-Nothing here reads a snapshot or reckons. Text from records is escaped on its way into HTML.
+Nothing here reads a snapshot or reckons. Text from records is escaped on its way into HTML. Tiles stand in tiles.py,
+figures and tables in charts.py, filters in controls.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlencode
 
 import polars as pl
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import export, filters
-from dashboard.data import Reading, Store, catalogue, mart_columns
-from dashboard.figures import Figure
-from dashboard.filters import CHOICES, PARAMS, PERIODS, Filters, Options
-from dashboard.numbers import ABSENT, absence, day, instant, interval, plain, plural, shown_unit, worded
+from dashboard.data import Reading, Store, mart_columns
+from dashboard.filters import CHOICES, PERIODS, Filters, Options, code
+from dashboard.numbers import ABSENT, day, grouped, instant, plain, plural, worded
 from models.measure import Measure, Question
 
 HERE = Path(__file__).resolve().parent
-CUSTOM = "custom"
-KEPT_FIGURES = 300
-TALLEST = 423  # px, eleven rows and a half: the half says that there are more
-_CHART = {"displayModeBar": False, "responsive": True, "scrollZoom": False, "showTips": False}
-_ALL = {"firm": "All firms", "client": "All clients", "playbook": "All playbooks", "manager": "All managers"}
 
 
 def html(body: str) -> None:
@@ -42,26 +35,49 @@ def style() -> None:
     st.logo(HERE / "logo.svg", size="medium")
 
 
-# ---------------------------------------------------------------- head and filters
+# ---------------------------------------------------------------- head
 
 
-def head(reading: Reading, title: str, lead: str) -> None:
-    """Title, what the page answers, which filters are on, and how fresh every source is."""
-    st.title(title, anchor=False)
+def head(reading: Reading, lead: str) -> None:
+    """What the page answers, as of when, which filters are on, and how fresh every source is."""
     html(f'<p class="mp-lead">{escape(lead)}</p>')
+    if reading.store.rewound_to:
+        back = escape(link_query(replace(reading.filters, as_of=None)) or "?")
+        html(
+            f'<p class="mp-rewound"><b>Rewound to {day(reading.store.rewound_to)}.</b> Every number stands as it did '
+            f'at the end of that day, UTC. <a href="{back}" target="_self">Back to {day(reading.store.latest)}</a></p>'
+        )
     html(_freshness(reading))
+    about(reading, lead)
+
+
+def about(reading: Reading, lead: str) -> None:
+    """Notes down, for the page as a file, what it shows and of when."""
+    reading.sheets.about += [
+        ("answers", lead),
+        ("as of", instant(reading.as_of)),
+        ("snapshot", reading.store.id + (" rewound" if reading.store.rewound_to else "")),
+        ("filters", _who(reading)),
+        ("period", _period(reading)),
+        ("currency", reading.currency),
+    ]
 
 
 def _freshness(reading: Reading) -> str:
     store = reading.store
-    health = f'<a href="data-health{link_query(reading.filters)}" target="_self">data health</a>'
-    parts = [
-        f"<span><b>As of {instant(store.as_of)}</b></span>",
-        *(_source(row) for row in sources(store).to_dicts()),
-        f"<span>{set_aside(store)} · {sound(store)} · {health}</span>",
-    ]
-    chosen = _chosen(reading)
-    return f'<div class="mp-fresh">{"".join(parts)}</div><p class="mp-caption" style="margin-top:.5rem">{chosen}</p>'
+    pulls = sources(store).to_dicts()
+    failed = [row for row in pulls if row["outcome"] != "ok"]
+    fresh = plural(len(pulls), "source") if not failed else f"{len(pulls) - len(failed)} of {len(pulls)} sources"
+    listed = "".join(f"<li>{_source(row)}</li>" for row in pulls)
+    health = f'<a href="data-health{escape(link_query(reading.filters))}" target="_self">data health</a>'
+    return (
+        f'<div class="mp-fresh"><details><summary><b>As of {instant(store.as_of)}</b></summary>'
+        f"<ul>{listed}</ul></details>"
+        f'<span class="{"mp-warn" if failed else "mp-ok"}">{fresh} fresh</span>'
+        + "".join(f'<span class="mp-quiet">{_source(row)}</span>' for row in failed)
+        + f"<span>{set_aside(store)}</span><span>{sound(store)} · {health}</span></div>"
+        f'<p class="mp-caption mp-chosen">{escape(_who(reading))} · {escape(_period(reading))}</p>'
+    )
 
 
 def sources(store: Store) -> pl.DataFrame:
@@ -87,94 +103,43 @@ def sound(store: Store) -> str:
 
 def _source(row: Mapping[str, Any]) -> str:
     name, at = escape(row["firm"] or row["source"]), instant(row["pulled_at"]).removesuffix(" UTC")
-    more = f"{plural(row['row_count'] or 0, 'record')}, the newest of {instant(row['newest_recorded_at'])}"
     if row["outcome"] == "ok":
-        return f'<span class="mp-ok" title="{more}">{name}, pulled {at}</span>'
+        more = f"{plural(row['row_count'] or 0, 'record')}, the newest of {instant(row['newest_recorded_at'])}"
+        return f"{name}, pulled {at} ({more})"
     why = escape(row["message"] or "")
-    return f'<span class="mp-warn" title="{why}">{name}: pull failed {at}, older records stand</span>'
+    return f"{name}: pull failed {at}, older records stand. {why}"
 
 
-def _chosen(reading: Reading) -> str:
-    chosen = reading.filters
+def _who(reading: Reading) -> str:
     words = [
         f"{len(values)} {name}s"
         if len(values) > 2
-        else " and ".join(options_of(reading.store)[name][v] for v in values)
+        else " and ".join(options_of(reading.store)[name].get(v, "a choice unknown then") for v in values)
         for name in CHOICES
-        if (values := getattr(chosen, name))
+        if (values := getattr(reading.filters, name))
     ]
-    since, until = chosen.span(reading.as_of.date())
+    return ", ".join(words) or "All firms, clients, playbooks and managers"
+
+
+def _period(reading: Reading) -> str:
+    chosen = reading.filters
+    since, until = reading.span()
     period = chosen.period_words()
     if since and until and chosen.period in PERIODS:
         period = f"{period} ({day(since)} to {day(until)})"
-    who = escape(", ".join(words)) if words else "All firms, clients, playbooks and managers"
-    return f"{who} · {period}, in each project's time zone"
+    return f"{period}, in each project's time zone"
 
 
 def options_of(store: Store) -> Options:
-    """What each filter offers: what a link says → what a reader sees."""
+    """What each filter offers: value → what a reader sees."""
     projects = store.table("projects", ["firm", "client_id", "client", "playbook", "manager"], order=("client",))
     plain_names = {
         name: {value: value for value in sorted(projects[name].drop_nulls().unique().to_list())}
         for name in ("firm", "playbook", "manager")
     }
-    plain_names["playbook"] = {code: code.replace("_", " ").capitalize() for code in plain_names["playbook"]}
+    plain_names["playbook"] = {name: name.replace("_", " ").capitalize() for name in plain_names["playbook"]}
     clients = dict(zip(projects["client_id"].to_list(), projects["client"].to_list(), strict=True))
     return {**plain_names, "client": clients}
-
-
-def choose_filters(store: Store, extra: Sequence[str] = ()) -> Filters:
-    """The filters in the side bar, kept in the link. A link that says otherwise than this session wins.
-
-    `extra`: query parameters of the page's own that stay in the link.
-    """
-    options = options_of(store)
-    linked = {name: st.query_params.get_all(name) for name in PARAMS if st.query_params.get_all(name)}
-    if "link" not in st.session_state or (linked and linked != st.session_state["link"]):
-        _adopt(filters.read(linked, options))
-    with st.sidebar:
-        chosen = _widgets(options, store.as_of.date())
-        if not chosen.is_default:
-            st.button("Reset filters", on_click=_adopt, args=(Filters(),), type="tertiary")
-    st.session_state["link"] = chosen.params()
-    kept = {name: st.query_params.get_all(name) for name in extra if name in st.query_params}
-    wanted = {**chosen.params(), **kept}
-    if wanted != {name: st.query_params.get_all(name) for name in st.query_params}:
-        st.query_params.from_dict(wanted)
-    return chosen
-
-
-def _adopt(chosen: Filters) -> None:
-    for name in CHOICES:
-        st.session_state[f"pick_{name}"] = list(getattr(chosen, name))
-    is_custom = chosen.period not in PERIODS
-    st.session_state["pick_period"] = CUSTOM if is_custom else chosen.period
-    if is_custom:
-        st.session_state["pick_days"] = tuple(date.fromisoformat(part) for part in chosen.period.split(".."))
-
-
-def _widgets(options: Options, today: date) -> Filters:
-    st.caption("Filters")
-    picked = {
-        name: tuple(
-            st.multiselect(
-                name.capitalize(),
-                list(options[name]),
-                key=f"pick_{name}",
-                format_func=options[name].__getitem__,
-                placeholder=_ALL[name],
-            )
-        )
-        for name in CHOICES
-    }
-    named = {**PERIODS, CUSTOM: "From … to …"}
-    period = st.selectbox("Period", list(named), key="pick_period", format_func=named.__getitem__)
-    if period == CUSTOM:
-        st.session_state.setdefault("pick_days", (today.replace(day=1), today))
-        days = st.date_input("From and to", key="pick_days", format="YYYY-MM-DD")
-        ends = tuple(cast("Sequence[date]", days))  # one day only, while the second is being picked
-        period = filters.custom_period(*ends) if len(ends) == 2 else filters.DEFAULT_PERIOD
-    return Filters(**picked, period=period)
 
 
 # ---------------------------------------------------------------- links
@@ -187,84 +152,15 @@ def link_query(chosen: Filters, **own: str) -> str:
 
 
 def project_link(reading: Reading, project_id: str) -> str:
-    return f"project{link_query(reading.filters, project=project_id)}"
+    return f"project{link_query(reading.filters, project=code(project_id))}"
 
 
-# ---------------------------------------------------------------- tiles and definitions
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """A measure's number: `answer` is the one row that `models.measure` gave for it."""
-
-    measure: str
-    answer: Mapping[str, Any]
-    label: str = ""
-    counted: str = "rows"
-
-
-def tile(reading: Reading, measure: str, counted: str, label: str = "") -> Tile:
-    return Tile(measure, reading.answer(measure).row(0, named=True), label, counted)
-
-
-def tiles(reading: Reading, shown: Sequence[Tile]) -> None:
-    html(f'<div class="mp-tiles">{"".join(_tile(reading, one) for one in shown)}</div>')
-
-
-def _tile(reading: Reading, one: Tile) -> str:
-    about = catalogue()[one.measure]
-    value, currency = one.answer["value"], reading.store.currency
-    if value is None:
-        number = f'<div class="mp-value mp-absent">{escape(absence(one.answer["note"]))}</div>'
-    else:
-        unit = one.counted if about.unit == "count" else shown_unit(about.unit, currency)
-        number = f'<div class="mp-value">{plain(value, about.unit)}<small>{escape(unit)}</small></div>'
-    return (
-        f'<section class="mp-tile" data-measure="{about.id}" data-value="{"" if value is None else value}">'
-        f"<h3>{escape(one.label or about.label)}</h3>{number}"
-        f'<p class="mp-basis">{escape(basis(one.answer, one.counted, about.unit))}</p>'
-        f"{definition(reading, one.measure)}</section>"
-    )
-
-
-def basis(answer: Mapping[str, Any], counted: str, unit: str) -> str:
-    """What a number rests on: "P85 41.0 · 95 % interval 20.1–26.0 · n = 312 gates · 40 open, counted so far"."""
-    parts = []
-    if answer.get("p85") is not None:
-        parts.append(f"P85 {plain(answer['p85'], unit)}")
-    if answer["value"] is not None and (bounds := interval(answer.get("low"), answer.get("high"), unit)):
-        parts.append(bounds)
-    if unit != "count":
-        parts.append(f"n = {answer['n']:,} {counted}")
-    if answer.get("open_n"):
-        parts.append(f"{answer['open_n']:,} open{', counted so far' if 'p85_low' in answer else ''}")
-    return " · ".join(parts)
-
-
-def column_definition(mart: str, column: str) -> str:
-    """What a mart's column means, in its header's words, folded away."""
-    about = escape(mart_columns(mart)[column])
-    return f'<details class="mp-def"><summary>Definition</summary><p>{about} <b>{mart}.{column}</b></p></details>'
-
-
-def definition(reading: Reading, measure: str) -> str:
-    """The measure's definition and what it leaves out, folded away."""
-    about = catalogue()[measure]
-    left_out = [f"{plain(n, 'count')} {escape(reason)}" for reason, n, _ in reading.left_out(measure)]
-    more = f"<p>Left out: {', '.join(left_out)}.</p>" if left_out else ""
-    period = "" if about.period else "<p>As it stands at the snapshot's clock: the period does not apply.</p>"
-    return (
-        f'<details class="mp-def"><summary>Definition</summary><p>{escape(about.definition)}'
-        f" <b>{about.id}</b></p>{period}{more}</details>"
-    )
-
-
-# ---------------------------------------------------------------- charts and ledgers
+# ---------------------------------------------------------------- headings
 
 
 def section(title: str, words: str = "", *defined: str) -> DeltaGenerator:
     """A heading, its caption (units, n) and definitions made below. Returns the place at its right for tools."""
-    row = st.container(horizontal=True, vertical_alignment="bottom", gap="small", wrap=False)
+    row = st.container(horizontal=True, vertical_alignment="bottom", gap="small")
     told = (f'<p class="mp-caption">{escape(words)}</p>' if words else "") + "".join(defined)
     row.html(f'<div class="mp mp-section"><h3>{escape(title)}</h3>{told}</div>')
     return row
@@ -279,113 +175,10 @@ def caption(words: str) -> None:
     html(f'<p class="mp-caption">{escape(words)}</p>')
 
 
-def chart(
-    reading: Reading,
-    key: str,
-    frame: pl.DataFrame,
-    draw: Callable[[pl.DataFrame], Figure],
-    *,
-    alt: str,
-    about: object = (),
-    at: DeltaGenerator | None = None,
-) -> None:
-    """A figure and, one click away in the heading's row `at`, its data (none where a ledger below shows the same).
-
-    The figure is kept by (snapshot, key, filters, about): `about` holds whatever else it depends on.
-    """
-    if frame.is_empty():
-        nothing(reading)
-        return
-    figure = _figure(reading.store.id, reading.store.firms, key, repr((reading.filters, about)), _Drawing(frame, draw))
-    st.plotly_chart(figure, config=_CHART, key=f"chart_{key}", alt=alt)
-    if at is not None:
-        with at.popover("Data", type="tertiary", key=f"data_{key}", help="The figure's numbers as a table"):
-            ledger(reading, frame, key=f"table_{key}", at=st.container())
-
-
-@dataclass(frozen=True, slots=True)
-class _Drawing:
-    frame: pl.DataFrame
-    draw: Callable[[pl.DataFrame], Figure]
-
-
-@st.cache_resource(max_entries=KEPT_FIGURES, show_spinner=False, hash_funcs={_Drawing: lambda _: ""})
-def _figure(snapshot: str, firms: tuple[str, ...], key: str, asked: str, drawing: _Drawing) -> Figure:  # noqa: ARG001
-    return drawing.draw(drawing.frame)
-
-
-def ledger(
-    reading: Reading,
-    frame: pl.DataFrame,
-    *,
-    key: str,
-    mart: str = "",
-    names: Mapping[str, str] | None = None,
-    at: DeltaGenerator,
-) -> None:
-    """Rows as a table with units in the headings, the mart's own words as help, a link to each project; CSV in `at`."""
-    shown = _with_links(reading, frame)
-    columns = {column: _column(reading, column, frame, mart, names or {}) for column in shown.columns}
-    columns |= {
-        "open": st.column_config.LinkColumn("Page", display_text="Open", width="small", help="The project's page")
-    }
-    columns |= {"source_url": st.column_config.LinkColumn("Source", display_text="record", width="small")}
-    hidden = ("project_id", "client_id", "gate_id")
-    st.dataframe(
-        shown.to_arrow(),
-        column_order=sorted((c for c in shown.columns if c not in hidden), key=lambda c: c != "open"),
-        column_config=columns,
-        hide_index=True,
-        key=key,
-        height=min(35 * (frame.height + 1) + 3, TALLEST),
-        placeholder=ABSENT,
-    )
-    at.download_button(
-        "CSV", lambda: export.csv(frame), file_name=f"milepost-{key}.csv", mime="text/csv", key=f"csv_{key}",
-        on_click="ignore", type="tertiary", help="These rows as a file, with the columns' own names.",
-    )  # fmt: skip
-
-
-def _with_links(reading: Reading, frame: pl.DataFrame) -> pl.DataFrame:
-    if "project_id" not in frame.columns:
-        return frame
-    links = [project_link(reading, p) if p else None for p in frame["project_id"].to_list()]
-    return frame.with_columns(pl.Series("open", links, dtype=pl.String))
-
-
-def _column(reading: Reading, column: str, frame: pl.DataFrame, mart: str, names: Mapping[str, str]) -> Any:
-    about = (mart_columns(mart).get(column) if mart else None) or None
-    currency = reading.store.currency
-    label = names.get(column) or _spoken(column, currency)
-    dtype = frame.schema.get(column)
-    if column.endswith("_at"):
-        return st.column_config.DatetimeColumn(label, help=about, format="YYYY-MM-DD HH:mm", timezone="UTC")
-    if column.endswith("_on") or dtype == pl.Date:
-        return st.column_config.DateColumn(label, help=about, format="YYYY-MM-DD")
-    if dtype is not None and dtype.is_numeric():
-        is_days = column.endswith("_days") or column in ("value", "p85", "p95", "low", "high", "p85_low", "p85_high")
-        is_money = column.endswith(("_amount", "_amount_local")) or column == "amount"
-        form = "%.1f" if is_days else "accounting" if is_money else "localized"
-        return st.column_config.NumberColumn(label, help=about, format=form)
-    return st.column_config.Column(label, help=about)
-
-
-_SPOKEN = {
-    "value": "Value", "p85": "P85", "p95": "P95", "n": "n", "p85_low": "P85 from", "p85_high": "P85 to",
-    "ended_n": "Ended otherwise", "note": "Note", "open_n": "Open", "low": "95 % from",
-    "high": "95 % to", "gate_label": "Gate", "day": "Day", "label": "Label",
-}  # fmt: skip
-
-
-def _spoken(column: str, currency: str) -> str:
-    """A column's name for a reader, with its unit: unbilled_amount → "Unbilled (USD)"."""
-    if column in _SPOKEN:
-        return _SPOKEN[column]
-    for ending, unit in (("_amount_local", " (own currency)"), ("_amount", f" ({currency})"), ("_days", " (days)"),
-                         ("_at", " (UTC)"), ("_on", ""), ("_count", "")):  # fmt: skip
-        if column.endswith(ending):
-            return column.removesuffix(ending).replace("_", " ").capitalize() + unit
-    return f"Amount ({currency})" if column == "amount" else column.removeprefix("is_").replace("_", " ").capitalize()
+def column_definition(mart: str, column: str) -> str:
+    """What a mart's column means, in its header's words, folded away."""
+    about_it = escape(mart_columns(mart)[column])
+    return f'<details class="mp-def"><summary>Definition</summary><p>{about_it} <b>{mart}.{column}</b></p></details>'
 
 
 # ---------------------------------------------------------------- lists, facts, grids
@@ -409,7 +202,7 @@ def project_list(reading: Reading, rows: Sequence[tuple[str, str, str, str, str]
 
 def counts(pairs: Sequence[tuple[str, int]]) -> None:
     """Words and how often each occurs, on one line."""
-    html('<p class="mp-caption">' + " · ".join(f"<b>{n:,}</b> {escape(word)}" for word, n in pairs) + "</p>")
+    html('<p class="mp-caption">' + " · ".join(f"<b>{grouped(n, 0)}</b> {escape(word)}" for word, n in pairs) + "</p>")
 
 
 def source_link(words: str, url: str) -> None:
@@ -460,7 +253,8 @@ def grid(frame: pl.DataFrame, single: pl.DataFrame, *, row: str, column: str, or
     own: dict[tuple[str, str], list[float]] = {}
     for r in single.to_dicts():
         own.setdefault((r[row], r[column]), []).append(r["value"])
-    most = max((r["value"] for r in cells.values() if r["value"] is not None), default=0) or 1
+    most = max([r["value"] for r in cells.values() if r["value"] is not None] + [v for vs in own.values() for v in vs],
+               default=0) or 1  # fmt: skip
     top = "".join(f'<th scope="col">{escape(str(c))}</th>' for c in columns)
     body = "".join(
         f'<tr><th scope="row" title="{escape(str(name))}">{escape(str(name))}</th>'
@@ -476,12 +270,57 @@ def _cell(answer: Mapping[str, Any] | None, own: Sequence[float], unit: str, mos
     if answer is None or not answer["n"]:
         return f'<td class="mp-few">{ABSENT}</td>'
     if answer["value"] is None:
-        values = ", ".join(plain(value, unit) for value in own)
+        values = " ".join(
+            f'<i style="--heat:{min(1.0, max(0.0, value) / most):.2f}">{plain(value, unit)}</i>' for value in own
+        )
         return f'<td class="mp-few">{values} <small>n = {answer["n"]}</small></td>'
     heat = max(0.0, answer["value"]) / most
     return (
         f'<td style="--heat:{heat:.2f}"><b>{plain(answer["value"], unit)}</b> <small>n = {answer["n"]:,}</small></td>'
     )
+
+
+def multiples(frame: pl.DataFrame, *, panel: str, row: str, order: Sequence[str], unit: str, most: int) -> None:
+    """Small panels of bars on one scale: `value` as a bar, `p85` as a tick, `n`; as many beside one another as fit."""
+    rows = frame.to_dicts()
+    longest = max((r["p85"] or r["value"] for r in rows), default=1.0) or 1.0
+    panels = ""
+    for name in [one for one in order if any(r[panel] == one for r in rows)]:
+        mine = sorted((r for r in rows if r[panel] == name), key=lambda r: -r["value"])[:most]
+        lines = "".join(_panel_line(r, row, unit, longest) for r in mine)
+        panels += f"<section><h4>{escape(name)}</h4><ul>{lines}</ul></section>"
+    html(f'<div class="mp-multiples">{panels}</div>')
+
+
+def _panel_line(r: Mapping[str, Any], row: str, unit: str, longest: float) -> str:
+    tick = f'<i style="left:{100 * r["p85"] / longest:.1f}%"></i>' if r["p85"] is not None else ""
+    bar = f'<span class="mp-bar"><b style="width:{max(0.0, 100 * r["value"] / longest):.1f}%"></b>{tick}</span>'
+    told = f"{plain(r['value'], unit)} <small><b>{grouped(r['n'], 0)}</b></small>"
+    return f'<li><span title="{escape(str(r[row]))}">{escape(str(r[row]))}</span>{bar}<em>{told}</em></li>'
+
+
+def side_by_side(frame: pl.DataFrame, one: str, other: str) -> None:
+    """Measures in words for two sides: `measure`, `one`, `one_n`, `other`, `other_n`."""
+    rows = "".join(
+        f'<tr><th scope="row">{escape(r["measure"])}</th>'
+        f"<td>{escape(r['one'])} <small>n = {grouped(r['one_n'], 0)}</small></td>"
+        f"<td>{escape(r['other'])} <small>n = {grouped(r['other_n'], 0)}</small></td></tr>"
+        for r in frame.to_dicts()
+    )
+    top = f'<tr><td></td><th scope="col">{escape(one)}</th><th scope="col">{escape(other)}</th></tr>'
+    html(f'<table class="mp-table mp-sides"><thead>{top}</thead><tbody>{rows}</tbody></table>')
+
+
+def benchmark(frame: pl.DataFrame) -> None:
+    """A client's own numbers beside those of all others: `measure`, `yours`, `others`, `your_n`, `others_n`."""
+    rows = "".join(
+        f'<tr><th scope="row">{escape(r["measure"])}</th>'
+        f"<td>{escape(r['yours'] or ABSENT)} <small>n = {r['your_n'] or 0}</small></td>"
+        f"<td>{escape(r['others'] or ABSENT)} <small>n = {r['others_n'] or 0}</small></td></tr>"
+        for r in frame.to_dicts()
+    )
+    top = '<tr><td></td><th scope="col">Yours</th><th scope="col">All others together</th></tr>'
+    html(f'<table class="mp-table mp-sides"><thead>{top}</thead><tbody>{rows}</tbody></table>')
 
 
 # ---------------------------------------------------------------- nothing to show
@@ -509,13 +348,16 @@ def money(value: Any, reading: Reading) -> str:
     return worded(value, "money", reading.store.currency)
 
 
-def unpublished(title: str) -> None:
+def unpublished() -> None:
     """The page before the first refresh."""
-    st.title(title, anchor=False)
     empty("No snapshot has been published yet.", "Run <code>milepost refresh</code>, then reload this page.")
 
 
-def broken(title: str, what: str) -> None:
+def broken(what: str) -> None:
     """The page when the settings cannot be read; `what` names file, key and cure."""
-    st.title(title, anchor=False)
     empty("The settings cannot be read.", escape(what))
+
+
+def not_rebuilt(what: str) -> None:
+    """The page when the day asked for cannot be rebuilt; `what` says why."""
+    empty("This day cannot be rebuilt.", f'{escape(what)} <a href="?" target="_self">Back to the newest numbers</a>')

@@ -1,12 +1,13 @@
-"""Data health: how fresh each source is, what was set aside and why, what contradicts itself, what measures mean."""
+"""Data health: how fresh each source is, what was set aside and why, what contradicts itself, and what to mend."""
 
 from __future__ import annotations
 
 import polars as pl
 import streamlit as st
 
-from dashboard import layout
-from dashboard.data import Reading, catalogue
+from dashboard import charts, explain, figures, layout, tiles
+from dashboard.data import Condition, Reading
+from dashboard.tiles import Tile
 
 REJECTS = ["reason", "entity", "source", "source_key", "detail", "recorded_at", "source_url"]
 ODDITIES = ["project_id", "reason", "detail", "subject", "client", "project", "firm", "entity", "source_key"]
@@ -41,11 +42,20 @@ UNBILLED = ["project_id", "gate_label", "client", "project", "firm", "approved_a
 EFFECT = {"warn": "warns", "fail": "blocks publishing"}
 
 
+LEAD = "How fresh each source is, what was set aside and why, what contradicts itself, and what to mend first."
+
+
 def page(reading: Reading) -> None:
-    layout.head(
-        reading, "Data health", "How fresh each source is, what was set aside and why, and what each measure means."
+    tiles.row(
+        reading,
+        [
+            Tile("M3", "gates", "Data quality"),
+            Tile("M3f", "records", "Faults to mend"),
+            Tile("M1", "terms", "Clarity at kickoff"),
+        ],
     )
     _sources(reading)
+    _fixes(reading)
     _rejects(reading)
     _faults(reading)
     _oddities(reading)
@@ -57,8 +67,23 @@ def page(reading: Reading) -> None:
         _history(reading)
     with right:
         _checks(reading)
-    layout.section("What every measure means", "The catalogue that the pages and milepost measure answer from")
-    layout.definitions(catalogue().values())
+
+
+def _fixes(reading: Reading) -> None:
+    words = "Records at fault under the filters, by what is wrong with them; each is listed below with its own key"
+    row = explain.section(reading, "What to mend first", words, "M3f", "fault")
+    frame = reading.answer("M3f", "fault").rename({"fault": "label"}).filter(pl.col("n") > 0)
+    if frame.is_empty():
+        layout.empty("No gate's data are at fault.", "There is nothing to mend.")
+        return
+    charts.chart(
+        reading,
+        "fixes",
+        frame.sort("value", descending=True),
+        lambda f: figures.bars(f, axis="Records at fault", unit="count"),
+        alt="Number of records at fault, by fault",
+        at=row,
+    )
 
 
 def _sources(reading: Reading) -> None:
@@ -69,7 +94,7 @@ def _sources(reading: Reading) -> None:
         layout.empty("No source has been pulled.", cure)
         return
     names = {"newest_recorded_at": "Newest record (UTC)", "row_count": "Records"}
-    layout.ledger(reading, frame, key="sources", mart="source_pulls", names=names, at=row)
+    charts.ledger(reading, frame, key="sources", mart="source_pulls", names=names, at=row)
 
 
 def _rejects(reading: Reading) -> None:
@@ -80,7 +105,7 @@ def _rejects(reading: Reading) -> None:
     if frame.is_empty():
         layout.empty("Nothing was set aside.", "Every record received stands in a table.")
         return
-    layout.ledger(reading, frame, key="rejects", mart="rejects", at=row)
+    charts.ledger(reading, frame, key="rejects", mart="rejects", at=row)
 
 
 def _faults(reading: Reading) -> None:
@@ -91,7 +116,7 @@ def _faults(reading: Reading) -> None:
     if frame.is_empty():
         layout.empty("No gate's data are at fault.", "There is nothing to mend.")
         return
-    layout.ledger(reading, frame, key="faults", mart="gate_faults", names={"detail": "What is wrong"}, at=row)
+    charts.ledger(reading, frame, key="faults", mart="gate_faults", names={"detail": "What is wrong"}, at=row)
 
 
 def _oddities(reading: Reading) -> None:
@@ -105,7 +130,7 @@ def _oddities(reading: Reading) -> None:
         layout.empty("No record contradicts itself.", "There is nothing to mend.")
         return
     names = {"detail": "What is wrong", "subject": "Called"}
-    layout.ledger(reading, frame, key="oddities", mart="oddities", names=names, at=row)
+    charts.ledger(reading, frame, key="oddities", mart="oddities", names=names, at=row)
 
 
 def _unlinked(reading: Reading) -> None:
@@ -117,18 +142,18 @@ def _unlinked(reading: Reading) -> None:
         return
     names = {"suggested_gate_label": "Gate of that amount", "suggested_project": "In project",
              "fitting_gate_count": "Gates that fit", "source_key": "Line"}  # fmt: skip
-    layout.ledger(reading, frame, key="unlinked", mart="unlinked_lines", names=names, at=row)
+    charts.ledger(reading, frame, key="unlinked", mart="unlinked_lines", names=names, at=row)
 
 
 def _unbilled(reading: Reading) -> None:
-    still = ("unbilled_amount", ">", 0)
+    still: Condition = ("unbilled_amount", ">", 0)
     frame = reading.table("billable_gates", UNBILLED, still, order=("-unbilled_days", "client", "project"))
     words = f"Approved gates under the filters that are not invoiced in full, oldest first, n = {frame.height:,}"
     row = layout.section("Gates without an invoice", words)
     if frame.is_empty():
         layout.empty("Every approved gate is invoiced in full.", "There is nothing to bill.")
         return
-    layout.ledger(reading, frame, key="unbilled", mart="billable_gates", at=row)
+    charts.ledger(reading, frame, key="unbilled", mart="billable_gates", at=row)
 
 
 def _unmapped(reading: Reading) -> None:
@@ -138,7 +163,7 @@ def _unmapped(reading: Reading) -> None:
     if frame.is_empty():
         layout.empty("Every gate's name stands in its playbook.", "Names may be added there as aliases.")
         return
-    layout.ledger(reading, frame, key="unmapped", mart="unmapped_gates", at=row)
+    charts.ledger(reading, frame, key="unmapped", mart="unmapped_gates", at=row)
 
 
 def _history(reading: Reading) -> None:
@@ -149,7 +174,7 @@ def _history(reading: Reading) -> None:
         layout.nothing(reading)
         return
     frame = gates.group_by("firm", "history_quality").len("gates").sort("firm", "history_quality")
-    layout.ledger(reading, frame, key="history", names={"history_quality": "History"}, at=row)
+    charts.ledger(reading, frame, key="history", names={"history_quality": "History"}, at=row)
 
 
 def _checks(reading: Reading) -> None:
@@ -165,4 +190,4 @@ def _checks(reading: Reading) -> None:
         schema=["rows", "table", "condition", "effect"],
         orient="row",
     )
-    layout.ledger(reading, frame, key="checks", at=row)
+    charts.ledger(reading, frame, key="checks", at=row)

@@ -1,4 +1,4 @@
-"""Project: one project's whole record, with links to where each row comes from."""
+"""Project: one project's whole story on a time line, and its records with links to where each comes from."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from dashboard import figures, layout
+from dashboard import charts, layout, timelines
 from dashboard.data import Reading
+from dashboard.filters import code
 from dashboard.numbers import ABSENT, day, plain
 
 GATES = [
@@ -66,12 +67,21 @@ RECORDS = {  # title → mart, columns, order
 }  # fmt: skip
 
 
+LEAD = "One project's whole story: gates, plans, changes, papers and money, with links to the records behind them."
+# lane → mart, its instant, and what is said of a row: columns joined by a dash
+STORY = (
+    ("gates", "gate_events", "occurred_at", ("gate_name", "type", "actor")),
+    ("plans", "gate_plans", "recorded_at", ("gate_label", "due_on", "reason")),
+    ("change orders", "change_orders", "requested_at", ("number", "title", "status")),
+    ("extra work", "extra_work", "done_at", ("description",)),
+    ("documents", "gate_documents", "received_at", ("gate_label", "type")),
+    ("hand-offs", "handoffs", "started_at", ("gate_label", "from_team", "to_team")),
+    ("invoices", "invoices", "issued_at", ("number", "kind", "status")),
+    ("payments", "payments", "received_at", ("number", "currency", "amount_local")),
+)
+
+
 def page(reading: Reading) -> None:
-    layout.head(
-        reading,
-        "Project",
-        "One project's gates, plans, bills, changes and papers, with links to the records they come from.",
-    )
     chosen = _choose(reading)
     if chosen is None:
         layout.nothing(reading)
@@ -79,14 +89,37 @@ def page(reading: Reading) -> None:
     fact = reading.of_project("projects", FACTS, chosen).row(0, named=True)
     layout.part(fact["project"])
     _facts(reading, fact)
+    _story(reading, chosen)
     _timeline(reading, chosen)
     _records(reading, chosen)
+
+
+def _story(reading: Reading, project_id: str) -> None:
+    told = []
+    for lane, mart, at, words in STORY:
+        rows = reading.of_project(mart, [at, *words], project_id, (at,)).filter(pl.col(at).is_not_null())
+        said = pl.concat_str([pl.col(word).cast(pl.String) for word in words], separator=" – ", ignore_nulls=True)
+        told.append(rows.select(pl.lit(lane).alias("lane"), pl.col(at).cast(pl.Datetime("us")).alias("at"),
+                                said.str.replace_all("_", " ").alias("what")))  # fmt: skip
+    frame = pl.concat(told).sort("at")
+    row = layout.section(
+        "The whole story", f"Everything on record, n = {frame.height:,}; a lane for each kind, times in UTC"
+    )
+    charts.chart(
+        reading,
+        "story",
+        frame,
+        lambda f: timelines.story(f, as_of=reading.as_of),
+        alt="Everything that happened to the project on a time line",
+        about=project_id,
+        at=row,
+    )
 
 
 def _choose(reading: Reading) -> str | None:
     """The project in the link, else the first under the filters; the choice goes back into the link."""
     offered = reading.table("projects", ["project_id", "project", "client", "firm"], order=("client", "project"))
-    linked = st.query_params.get("project")
+    linked = _linked(reading)
     if linked and linked not in offered["project_id"]:
         found = reading.of_project("projects", ["project_id", "project", "client", "firm"], linked)
         offered = pl.concat([found, offered])
@@ -101,9 +134,16 @@ def _choose(reading: Reading) -> str | None:
         "Project", list(names), key="pick_project", format_func=names.__getitem__, label_visibility="collapsed"
     )
     st.session_state["linked_project"] = chosen
-    if linked != chosen:
-        st.query_params["project"] = chosen
+    if st.query_params.get("project") != code(str(chosen)):
+        st.query_params["project"] = code(str(chosen))
     return str(chosen)
+
+
+def _linked(reading: Reading) -> str | None:
+    """The project whose code stands in the link, whatever the filters."""
+    given = st.query_params.get("project")
+    ids = reading.store.table("projects", ["project_id"])["project_id"].to_list() if given else []
+    return next((one for one in ids if code(one) == given), None)
 
 
 def _facts(reading: Reading, fact: dict[str, Any]) -> None:
@@ -134,15 +174,15 @@ def _timeline(reading: Reading, project_id: str) -> None:
     if gates.is_empty():
         layout.empty("This project has no gates on record.", "They appear here once its source sends them.")
         return
-    layout.chart(
+    charts.chart(
         reading,
         "timeline",
         gates,
-        lambda f: figures.gate_timeline(f, as_of=reading.as_of),
+        lambda f: timelines.gate_timeline(f, as_of=reading.as_of),
         alt="Each gate's start, baseline date, plan in force and approval on a time line",
         about=project_id,
     )
-    layout.ledger(reading, gates, key="gates", mart="gates", names={"sequence": "No."}, at=row)
+    charts.ledger(reading, gates, key="gates", mart="gates", names={"sequence": "No."}, at=row)
 
 
 def _records(reading: Reading, project_id: str) -> None:
@@ -158,4 +198,4 @@ def _records(reading: Reading, project_id: str) -> None:
                 )
                 continue
             key = name.lower().replace(" ", "_")
-            layout.ledger(reading, frame, key=key, mart=RECORDS[name][0], at=st.container())
+            charts.ledger(reading, frame, key=key, mart=RECORDS[name][0], at=st.container())

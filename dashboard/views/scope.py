@@ -5,114 +5,118 @@ from __future__ import annotations
 import polars as pl
 import streamlit as st
 
-from dashboard import figures, layout
+from dashboard import charts, explain, figures, layout, tiles
+from dashboard.chart_template import ACCENT, WARN
 from dashboard.data import Reading
+from dashboard.tiles import Tile
+from dashboard.waterfalls import contract
 
+LEAD = "How contracts changed after signature and why, and what was done that nobody agreed to."
 SHOWN = 15
+CREEP = (("agreed", "change orders after the lock", ACCENT), ("uncovered", "work without a change order", WARN))
 EXPOSED = [
-    "project_id",
-    "amount",
-    "hours",
-    "exposed_days",
-    "description",
-    "gate_label",
-    "client",
-    "project",
-    "done_at",
-    "source_url",
-]
+    "project_id", "amount", "hours", "exposed_days", "description", "gate_label", "kind", "client", "project",
+    "done_at", "source_url",
+]  # fmt: skip
 PENDING = [
-    "project_id",
-    "age_days",
-    "requested_amount",
-    "number",
-    "title",
-    "reason",
-    "client",
-    "project",
-    "submitted_at",
+    "project_id", "age_days", "requested_amount", "number", "title", "reason", "client", "project", "submitted_at",
     "source_url",
-]
+]  # fmt: skip
 
 
 def page(reading: Reading) -> None:
-    layout.head(
-        reading, "Scope", "How contracts changed after signature and why, and what was done that nobody agreed to."
-    )
-    layout.tiles(
+    tiles.row(
         reading,
         [
-            layout.tile(reading, "C2", "projects"),
-            layout.tile(reading, "C2g", "projects"),
-            layout.tile(reading, "C3", "projects"),
-            layout.tile(reading, "C5", "pieces of work"),
-            layout.tile(reading, "C4", "change orders"),
+            Tile("C2", "projects"),
+            Tile("C3", "projects"),
+            Tile("C5", "pieces of work"),
+            Tile("C4", "change orders", "Decision time"),
+            Tile("C9v", "entries"),
+            Tile("C10", "projects"),
         ],
     )
-    _creep(reading)
     left, right = st.columns(2, gap="large")
     with left:
-        _count(reading, "reason", "Change orders by reason", warn="no reason")
-        _value(reading)
+        _waterfall(reading)
     with right:
-        _count(reading, "status", "Change orders by status", warn="pending")
+        _creep(reading)
+    left, right = st.columns(2, gap="large")
+    with left:
+        _count(reading)
         _decisions(reading)
+    with right:
+        _value(reading)
+        _rework(reading)
     _unapproved(reading)
     _pending(reading)
 
 
+def _waterfall(reading: Reading) -> None:
+    words = "Projects signed in the period, from the contract as signed to what is still open; every step adds up"
+    row = explain.section(reading, "From contract to cash", words, "C11")
+    found = reading.answer("C11").select(pl.col("step").alias("label"), "value", "n")
+    charts.chart(
+        reading,
+        "waterfall",
+        contract(found),
+        lambda f: figures.waterfall(f, axis=reading.currency, currency=reading.currency),
+        alt="The contract as signed, what change orders made of it, what is invoiced, paid and open",
+        at=row,
+    )
+
+
 def _creep(reading: Reading) -> None:
-    words = f"% of contract, projects signed in the period; the {SHOWN} with most creep. Bold: projects"
-    row = layout.section("Creep and net change", words, layout.definition(reading, "C3"))
+    words = f"% of the contract at its scope lock, in its two parts; the {SHOWN} with most"
+    row = explain.section(reading, "Scope-creep index", words, "C3", "client", key="creep")
     by = row.segmented_control(
         "By", ["client", "project"], default="client", key="creep_by", required=True, label_visibility="collapsed"
     )
-    creep = reading.answer("C3", by).select(by, pl.col("value").alias("creep_pct"), "n")
-    net = reading.answer("C2", by).select(by, pl.col("value").alias("net_change_pct"))
-    frame = creep.join(net, on=by, how="left", maintain_order="left").rename({by: "label"})
-    layout.chart(
+    by = by or "client"
+    whole = reading.answer("C3", by).select(by, pl.col("value").alias("creep_pct"), "n")
+    agreed = reading.answer("C3a", by).select(by, pl.col("value").alias("agreed"))
+    uncovered = reading.answer("C3b", by).select(by, pl.col("value").alias("uncovered"))
+    frame = whole.join(agreed, on=by, how="left").join(uncovered, on=by, how="left").rename({by: "label"})
+    charts.chart(
         reading,
         "creep",
-        frame.filter(pl.col("creep_pct").is_not_null()).sort("creep_pct", descending=True).head(SHOWN),
-        lambda f: figures.pairs(
-            f,
-            axis="% of contract",
-            unit="%",
-            series=[
-                ("creep_pct", "scope-creep index", figures.WARN),
-                ("net_change_pct", "net approved change", figures.ACCENT),
-            ],
-        ),
-        alt=f"Scope-creep index and net approved change, by {by}",
+        frame.filter(pl.col("creep_pct") != 0).sort("creep_pct", descending=True, nulls_last=True).head(SHOWN),
+        lambda f: figures.stacked(f, axis="% of contract at the lock", unit="%", parts=CREEP),
+        alt=f"Scope-creep index by {by}: change orders after the lock and work without one",
         about=by,
         at=row,
     )
 
 
-def _count(reading: Reading, by: str, title: str, warn: str) -> None:
+def _count(reading: Reading) -> None:
+    words = "Requested in the period; those without a reason stand out"
+    row = explain.section(reading, "Change orders", words, "C8", "reason", key="count")
+    by = row.segmented_control(
+        "By", ["reason", "status"], default="reason", key="count_by", required=True, label_visibility="collapsed"
+    )
+    by = by or "reason"
     frame = reading.answer("C8", by).rename({by: "label"})
-    row = layout.section(title, f"Requested in the period, n = {frame['n'].sum():,}", layout.definition(reading, "C8"))
-    layout.chart(
+    charts.chart(
         reading,
-        f"change_orders_{by}",
+        "change_orders",
         frame.sort("value", descending=True, nulls_last=True),
-        lambda f: figures.bars(f, axis="Number of change orders", unit="count", warn=(warn,)),
+        lambda f: figures.bars(f, axis="Number of change orders", unit="count", warn=("no reason", "pending")),
         alt=f"Number of change orders for each {by}",
+        about=by,
         at=row,
     )
 
 
 def _value(reading: Reading) -> None:
     frame = reading.answer("C8v", "reason").rename({"reason": "label"})
-    currency = reading.store.currency
     words = f"Approved amount, deductions negative, n = {frame['n'].sum():,}"
-    row = layout.section("Approved value by reason", words, layout.definition(reading, "C8v"))
-    layout.chart(
+    row = explain.section(reading, "Approved value by reason", words, "C8v", "reason")
+    charts.chart(
         reading,
         "reason_value",
         frame.sort("value", descending=True, nulls_last=True),
         lambda f: figures.bars(
-            f, axis=f"Approved value ({currency})", unit="money", currency=currency, warn=("no reason",)
+            f, axis=f"Approved value ({reading.currency})", unit="money", currency=reading.currency, warn=("no reason",)
         ),
         alt="Approved value of change orders for each reason",
         at=row,
@@ -120,13 +124,10 @@ def _value(reading: Reading) -> None:
 
 
 def _decisions(reading: Reading) -> None:
-    row = layout.section(
-        "Decision time by reason",
-        "Dot: P50. Tick: P85, by Kaplan–Meier where some are pending. Bold: change orders",
-        layout.definition(reading, "C4"),
-    )
+    words = "Dot: P50. Tick: P85, by Kaplan–Meier where some are pending. Bold: change orders"
+    row = explain.section(reading, "Decision time by reason", words, "C4", "reason")
     frame = reading.answer("C4", "reason").rename({"reason": "label"}).filter(pl.col("n") > 0)
-    layout.chart(
+    charts.chart(
         reading,
         "decisions",
         frame.sort("value", descending=True, nulls_last=True),
@@ -136,16 +137,29 @@ def _decisions(reading: Reading) -> None:
     )
 
 
-def _unapproved(reading: Reading) -> None:
-    row = layout.section(
-        "Work after lock with no approved change order", "Largest first", layout.definition(reading, "C5")
+def _rework(reading: Reading) -> None:
+    hours, attempts = explain.value_words(reading, "C9h"), explain.value_words(reading, "C9")
+    words = f"Extra work after an approval that nobody pays for: {hours} of its hours, {attempts} of all attempts"
+    row = explain.section(reading, "Free rework by gate", words, "C9v", "gate")
+    frame = reading.answer("C9v", "gate").rename({"gate": "label"}).filter(pl.col("n") > 0)
+    charts.chart(
+        reading,
+        "rework",
+        frame.sort("value", descending=True, nulls_last=True).head(SHOWN),
+        lambda f: figures.bars(f, axis=f"Value ({reading.currency})", unit="money", currency=reading.currency),
+        alt="Value of extra work after approval that no change order covers, by gate",
+        at=row,
     )
-    rows = reading.rows("C5")
+
+
+def _unapproved(reading: Reading) -> None:
+    rows = reading.rows("C5").select(EXPOSED).sort("amount", descending=True, nulls_last=True)
+    words = f"Largest first, n = {rows.height:,}"
+    row = explain.section(reading, "Work after lock with no approved change order", words, "C5", key="unapproved")
     if rows.is_empty():
         layout.nothing(reading, "No work after a scope lock stands without an approved change order.")
         return
-    frame = rows.select(EXPOSED).sort("amount", descending=True, nulls_last=True)
-    layout.ledger(reading, frame, key="unapproved", mart="unplanned_work", at=row)
+    charts.ledger(reading, rows, key="unapproved", mart="unplanned_work", at=row)
 
 
 def _pending(reading: Reading) -> None:
@@ -155,4 +169,4 @@ def _pending(reading: Reading) -> None:
     if rows.is_empty():
         layout.nothing(reading, "No change order awaits a decision.")
         return
-    layout.ledger(reading, rows, key="pending", mart="change_orders", at=row)
+    charts.ledger(reading, rows, key="pending", mart="change_orders", at=row)

@@ -12,7 +12,13 @@ from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
 APP = Path(__file__).resolve().parents[2] / "dashboard" / "app.py"
-PAGES = ("overview", "gate-cycle-times", "billing-lag", "scope", "project", "data-health")
+TITLES = {
+    "overview": "Overview", "flow": "Flow", "schedule": "Schedule", "scope": "Scope",
+    "handoffs": "Hand-offs and documents", "compare": "Compare", "billing": "Billing", "cash": "Cash", "project": "Project",
+    "client": "Client view", "data-health": "Data health", "definitions": "Definitions",
+}  # fmt: skip
+PAGES = tuple(TITLES)
+WITH_TILES = ("overview", "flow", "schedule", "scope", "handoffs", "billing", "cash", "data-health")
 Open = Callable[..., AppTest]
 
 
@@ -39,7 +45,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Open:
     def run(data: Path, page: str, params: Mapping[str, str | list[str]] | None = None) -> AppTest:
         monkeypatch.setenv("MILEPOST_DATA", str(data))
         monkeypatch.delenv("MILEPOST_CONFIG", raising=False)
-        app = AppTest.from_file(str(APP), default_timeout=30)
+        app = AppTest.from_file(str(APP), default_timeout=60)
         if page != "overview":
             app._page_hash = calc_hash(page)  # AppTest switches to pages in files only
         for name, value in (params or {}).items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import tomllib
 from pathlib import Path
 
@@ -35,7 +36,20 @@ def test_pipelines_are_known_only_for_where_snapshots_lie() -> None:
         assert known <= ALLOWED_PIPELINES, module
 
 
-@pytest.mark.parametrize("pure", ["figures.py", "filters.py", "numbers.py", "export.py", "access.py"])
+@pytest.mark.parametrize(
+    "pure",
+    [
+        "figures.py",
+        "filters.py",
+        "numbers.py",
+        "export.py",
+        "access.py",
+        "timelines.py",
+        "chart_template.py",
+        "saved_views.py",
+        "waterfalls.py",
+    ],
+)
 def test_pure_modules_know_no_streamlit(pure: str) -> None:
     assert not any(name.split(".")[0] == "streamlit" for name in _imports(HOUSE / pure))
 
@@ -67,6 +81,19 @@ def test_both_themes_fill_the_same_places_with_colours_that_can_be_seen() -> Non
         assert all(_contrast(c, ground) >= 3 for place, c in enumerate(colours) if place != hairline), mode
         for text in (config[mode]["textColor"], config[mode]["linkColor"], colours[8], colours[9]):
             assert _contrast(text, ground) >= 4.5, (mode, text)
+
+
+def test_the_style_sheet_repeats_the_themes_tokens_with_enough_contrast() -> None:
+    """What pages write themselves has the theme's own colours, and its text is read on either ground."""
+    config = tomllib.loads((HOUSE.parent / ".streamlit" / "config.toml").read_text("utf-8"))["theme"]
+    pairs = dict(re.findall(r"--mp-([a-z]+): light-dark\((#\w+, #\w+)\)", (HOUSE / "theme.css").read_text("utf-8")))
+    tokens = {name: tuple(pair.split(", ")) for name, pair in pairs.items()}
+    for place, mode in enumerate(("light", "dark")):
+        ground, colours = config[mode]["backgroundColor"], config[mode]["chartCategoricalColors"]
+        assert tokens["accent"][place] == colours[0] == config[mode]["primaryColor"]
+        assert tokens["line"][place] == config[mode]["borderColor"]
+        for name in ("attention", "good", "quiet"):
+            assert _contrast(tokens[name][place], ground) >= 4.5, (name, mode)
 
 
 def _contrast(one: str, other: str) -> float:

@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 from streamlit.elements.lib import streamlit_plotly_theme as theme
 
-from dashboard import figures
+from dashboard import chart_template, figures, numbers, timelines
+from dashboard.chart_template import ACCENT, WARN, Figure
 
 DAY = date(2026, 6, 1)
 WEEKS = pl.DataFrame({"day": [DAY, DAY + timedelta(days=7)], "value": [3.0, 1.0], "n": [3, 1]})
@@ -33,20 +34,48 @@ GATES = pl.DataFrame(
      "approved_at": [datetime(2026, 1, 9), None, None], "baseline_on": [date(2026, 1, 5), None, None],
      "due_on": [date(2026, 1, 7), date(2026, 3, 1), None]}
 )  # fmt: skip
-SERIES = [("value", "P50", figures.ACCENT), ("p85", "P85", figures.WARN)]
+SERIES = [("value", "P50", ACCENT), ("p85", "P85", WARN)]
 
-DRAWN: dict[str, figures.Figure] = {
-    "over_time": figures.over_time(
+SPLIT = pl.DataFrame({"label": ["Aster", "Borealis"], "a": [3.0, 1.0], "b": [2.0, 0.0]})
+PARTS = (("a", "with us", ACCENT), ("b", "with them", WARN))
+STEPS = pl.DataFrame(
+    {"label": ["opening", "paid", "closing"], "value": [100.0, -30.0, 70.0], "starts": [0.0, 100.0, 0.0],
+     "role": ["total", "down", "total"]}
+)  # fmt: skip
+CURVE = pl.DataFrame(
+    {"team": ["x", "x", "y"], "time": [1.0, 4.0, 2.0], "survival": [0.8, 0.4, 0.5], "low": [0.6, 0.2, None],
+     "high": [0.9, 0.6, None]}
+)  # fmt: skip
+MONTHS = pl.DataFrame({"day": [DAY, DAY + timedelta(days=30)], "a": [3.0, 1.0], "b": [4.0, None]})
+PLANNED = GATES.with_columns(gate_id=pl.Series(["g1", "g2", "g3"]), label=pl.lit("Aster · P"))
+REPORTS = pl.DataFrame(
+    {"gate": ["Build", "Build"], "reported_on": [DAY, DAY + timedelta(days=9)],
+     "forecast_on": [DAY + timedelta(days=5), DAY + timedelta(days=9)], "is_actual": [False, True]}
+)  # fmt: skip
+TOLD = pl.DataFrame(
+    {"lane": ["gates", "invoices"], "at": [datetime(2026, 1, 1), datetime(2026, 2, 1)], "what": ["a", "b"]}
+)
+DRAWN: dict[str, Figure] = {
+    "over_time": timelines.over_time(
         WEEKS, axis="Gates per week", unit="count", width_days=7, partial=DAY + timedelta(days=9)
     ),
     "percentile_ranges": figures.percentile_ranges(RANGES, axis="Elapsed days"),
-    "finished": figures.finished_over_time(DOTS, axis="Elapsed days", lines={"P50": 9.0, "P85": None}),
+    "finished": timelines.finished_over_time(DOTS, axis="Elapsed days", lines={"P50": 9.0, "P85": None}),
     "open": figures.open_against_past(AGES, RANGES, axis="Age (elapsed days)"),
     "pairs": figures.pairs(RANGES, axis="Elapsed days", unit="days", series=SERIES),
     "amount_by_age": figures.amount_by_age(OWED, x="Days", y="USD", currency="USD"),
     "bars": figures.bars(MONEY, axis="Open balance (USD)", unit="money", currency="USD", warn=("over 90",)),
     "histogram": figures.histogram(DOTS, axis="Days", counted="% of allocations", lines={"P50": 9.0}),
-    "timeline": figures.gate_timeline(GATES, as_of=datetime(2026, 6, 30)),
+    "stacked": figures.stacked(SPLIT, axis="Elapsed days", unit="days", parts=PARTS),
+    "waterfall": figures.waterfall(STEPS, axis="USD", currency="USD"),
+    "survival": figures.survival(CURVE, axis="Elapsed days", group="team"),
+    "one curve": figures.survival(CURVE.filter(pl.col("team") == "x"), axis="Elapsed days", group="team"),
+    "lines": timelines.lines_over_time(MONTHS, axis="Elapsed days", unit="days", series=PARTS),
+    "bands": timelines.bands_over_time(MONTHS, axis="Gates, by days", bands=PARTS),
+    "portfolio": timelines.portfolio(PLANNED, as_of=datetime(2026, 6, 30)),
+    "forecasts": timelines.forecasts(REPORTS, gates=["Build"]),
+    "story": timelines.story(TOLD, as_of=datetime(2026, 6, 30)),
+    "timeline": timelines.gate_timeline(GATES, as_of=datetime(2026, 6, 30)),
 }
 
 
@@ -58,7 +87,7 @@ def test_a_figure_is_a_plain_dict_that_plotly_accepts(name: str) -> None:
     go.Figure(DRAWN[name])
 
 
-@pytest.mark.parametrize("name", sorted(set(DRAWN) - {"timeline"}))
+@pytest.mark.parametrize("name", sorted(set(DRAWN) - {"timeline", "portfolio", "forecasts", "story"}))
 def test_an_axis_names_its_unit(name: str) -> None:
     layout = DRAWN[name]["layout"]
     written = layout["xaxis"].get("title", {}).get("text", "") + "".join(a["text"] for a in layout["annotations"])
@@ -69,12 +98,12 @@ def test_an_axis_names_its_unit(name: str) -> None:
 def test_a_figure_lets_the_page_shine_through_so_that_one_serves_both_themes(name: str) -> None:
     assert DRAWN[name]["layout"]["paper_bgcolor"] == "rgba(0,0,0,0)"
     colours = {c for trace in DRAWN[name]["data"] for c in _colours(trace)}
-    assert colours <= set(figures.PLACES)
+    assert colours <= set(chart_template.PLACES)
 
 
 def test_colours_are_the_places_that_streamlit_fills_from_the_theme() -> None:
-    assert list(figures.PLACES) == [getattr(theme, f"CATEGORY_{place}") for place in range(10)]
-    assert figures.BACKGROUND == theme.BG_COLOR
+    assert list(chart_template.PLACES) == [getattr(theme, f"CATEGORY_{place}") for place in range(10)]
+    assert chart_template.BACKGROUND == theme.BG_COLOR
 
 
 def test_too_few_rows_are_told_in_words_and_not_drawn() -> None:
@@ -130,7 +159,53 @@ def test_a_waived_gate_has_no_bar_and_an_open_one_runs_to_the_clock() -> None:
 def test_no_chart_holds_more_marks_than_a_browser_draws_at_once() -> None:
     many = pl.DataFrame({"group": ["g"] * 5000, "value": [1.0] * 5000, "label": ["x"] * 5000})
     figure = figures.open_against_past(many, RANGES.clear(), axis="Age")
-    assert sum(len(trace["x"]) for trace in figure["data"]) <= figures.MOST_MARKS
+    assert sum(len(trace["x"]) for trace in figure["data"]) <= chart_template.MOST_MARKS
+
+
+def test_every_part_of_a_stack_has_a_colour_and_a_pattern_of_its_own() -> None:
+    bars = DRAWN["stacked"]["data"]
+    assert len({bar["marker"]["color"] for bar in bars}) == len(bars)
+    assert len({bar["marker"]["pattern"]["shape"] for bar in bars}) == len(bars)
+
+
+def test_a_stack_writes_its_whole_at_its_end() -> None:
+    assert {"5.0", "1.0"} <= {note["text"] for note in DRAWN["stacked"]["layout"]["annotations"]}
+
+
+def test_a_waterfalls_bars_begin_where_the_step_before_ended() -> None:
+    bar = DRAWN["waterfall"]["data"][0]
+    assert dict(zip(bar["y"], zip(bar["base"], bar["x"], strict=True), strict=True))["paid"] == (100.0, -30.0)
+
+
+def test_a_curve_begins_with_everything_unfinished_and_only_one_alone_has_a_band() -> None:
+    assert all(trace["y"][0] == 100.0 for trace in DRAWN["survival"]["data"])
+    assert [trace.get("fill") for trace in DRAWN["one curve"]["data"]] == [None, "tonexty", None]
+
+
+def test_lines_are_told_apart_by_dash_and_mark_and_named_at_their_ends() -> None:
+    lines = DRAWN["lines"]["data"]
+    assert len({line["line"]["dash"] for line in lines}) == len({line["marker"]["symbol"] for line in lines}) == 2
+    assert any(note["text"].endswith("with us") for note in DRAWN["lines"]["layout"]["annotations"])
+
+
+def test_an_overdue_gate_is_crossed_and_a_planned_one_is_hollow() -> None:
+    marks = {trace.get("name"): trace for trace in DRAWN["portfolio"]["data"]}
+    assert (marks["overdue"]["customdata"], marks["overdue"]["marker"]["symbol"]) == ([["g2"]], "diamond-x-open")
+    assert marks["approved"]["customdata"] == [["g1"]]
+
+
+def test_numbers_on_a_figure_have_the_readers_signs() -> None:
+    numbers.use("de")
+    try:
+        figure = figures.bars(MONEY, axis="USD", unit="money")
+    finally:
+        numbers.use("en")
+    assert figure["layout"]["separators"] == ",."
+
+
+def test_a_line_of_a_tile_ends_in_a_mark_and_needs_two_values() -> None:
+    assert timelines.spark([None, 3.0]) == ""
+    assert timelines.spark([1.0, None, 3.0]).count("<circle") == 1
 
 
 def _colours(trace: dict[str, Any]) -> list[str]:

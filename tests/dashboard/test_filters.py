@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 from hypothesis import given
@@ -17,18 +17,19 @@ OPTIONS = {
     "playbook": {"brand_identity": "Brand identity"},
     "manager": {"Ida Ek": "Ida Ek"},
 }
-AS_OF = date(2026, 6, 30)
+AS_OF, EARLIEST = date(2026, 6, 30), date(2024, 1, 1)
 
 some = {name: st.lists(st.sampled_from(sorted(values)), unique=True).map(tuple) for name, values in OPTIONS.items()}
 days = st.dates(date(2000, 1, 1), date(2030, 1, 1))
+rewound = st.none() | st.dates(EARLIEST, AS_OF - timedelta(days=1))
 periods = st.sampled_from(sorted(filters.PERIODS)) | st.tuples(days, days).map(
     lambda d: filters.custom_period(*sorted(d))
 )
 
 
-@given(st.builds(Filters, **some, period=periods))
+@given(st.builds(Filters, **some, period=periods, as_of=rewound, against=st.none()))
 def test_filters_survive_the_way_through_a_link(chosen: Filters) -> None:
-    assert filters.read(chosen.params(), OPTIONS) == chosen
+    assert filters.read(chosen.params(), OPTIONS, AS_OF, EARLIEST) == chosen
 
 
 @given(st.dictionaries(st.sampled_from([*filters.PARAMS, "other"]), st.lists(st.text(max_size=12), max_size=3)))
@@ -69,3 +70,33 @@ def test_twelve_months_back_from_a_leap_day_begin_on_the_first_of_march() -> Non
 @pytest.mark.parametrize("period", ["2026-02-28..2026-02-01", "2026-02-30..2026-03-01", "..", "2026-01-01", ""])
 def test_a_period_that_is_none_is_dropped(period: str) -> None:
     assert filters.read({"period": [period]}, OPTIONS) == Filters()
+
+
+@pytest.mark.parametrize("day", ["2026-06-30", "2026-07-01", "2023-12-31", "yesterday", ""])
+def test_a_day_outside_the_records_is_dropped(day: str) -> None:
+    assert filters.read({"as_of": [day]}, OPTIONS, AS_OF, EARLIEST) == Filters()
+
+
+def test_a_page_is_not_compared_with_the_day_it_is_rewound_to() -> None:
+    read = filters.read({"as_of": ["2026-03-31"], "against": ["2026-03-31"]}, OPTIONS, AS_OF, EARLIEST)
+    assert read == Filters(as_of=date(2026, 3, 31))
+
+
+@pytest.mark.parametrize(
+    ("period", "before"),
+    [
+        ("30d", (date(2026, 5, 2), date(2026, 5, 31))),
+        ("12m", (date(2024, 7, 1), date(2025, 6, 30))),
+        ("ytd", (date(2025, 1, 1), date(2025, 6, 30))),
+        ("2026-02-01..2026-02-28", (date(2026, 1, 4), date(2026, 1, 31))),
+        ("all", None),
+    ],
+)
+def test_a_period_is_compared_with_as_long_a_one_before(period: str, before: tuple[date, date] | None) -> None:
+    assert Filters(period=period).span_before(AS_OF) == before
+
+
+def test_a_code_is_short_and_tells_nothing() -> None:
+    codes = {filters.code(f"relay:Client {n}") for n in range(20_000)}
+    assert len(codes) == 20_000
+    assert all(len(one) == 8 and one.isalnum() and "client" not in one for one in codes)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+import re
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 
 import polars as pl
@@ -29,6 +30,37 @@ from dashboard import export, layout, numbers
 )
 def test_a_value_is_written_with_its_unit(value: float | Decimal | None, unit: str, words: str) -> None:
     assert numbers.worded(value, unit, "USD") == words
+
+
+@pytest.mark.parametrize(
+    ("code", "number", "day"),
+    [
+        ("us", "1,234,567.5", "Jun 30, 2026"),
+        ("de", "1.234.567,5", "30.06.2026"),
+        ("iso", "1\u202f234\u202f567.5", "2026-06-30"),
+    ],
+)
+def test_numbers_and_dates_are_written_as_the_reader_does(code: str, number: str, day: str) -> None:
+    numbers.use(code)
+    try:
+        assert (numbers.grouped(1234567.5, 1), numbers.day(date(2026, 6, 30))) == (number, day)
+    finally:
+        numbers.use("en")
+
+
+@pytest.mark.parametrize(
+    ("locale", "code"),
+    [("de-AT", "de"), ("en-US", "us"), ("en-GB", "en"), ("sv-SE", "iso"), ("pt-BR", "de"), (None, "en")],
+)
+def test_a_browsers_locale_chooses_the_signs(locale: str | None, code: str) -> None:
+    assert numbers.of_locale(locale) == code
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "words"), [(3.14, "days", "+3.1"), (-12_345, "money", "−12 k"), (0.01, "%", "±0.0")]
+)
+def test_a_change_has_its_sign(value: float, unit: str, words: str) -> None:
+    assert numbers.signed(value, unit) == words
 
 
 def test_an_instant_is_told_in_utc_wherever_it_was_taken() -> None:
@@ -66,6 +98,6 @@ def test_a_cell_with_too_few_rows_shows_the_rows_and_their_number(monkeypatch: p
     answers = pl.DataFrame({"client": ["A", "A"], "gate": ["g", "h"], "value": [None, 8.0], "n": [2, 9]})
     single = pl.DataFrame({"client": ["A", "A"], "gate": ["g", "g"], "value": [3.0, 5.0]})
     layout.grid(answers, single, row="client", column="gate", order=["h", "g"], unit="days")
-    assert "3.0, 5.0 <small>n = 2</small>" in written[0]
+    assert re.search(r"<i [^>]+>3.0</i> <i [^>]+>5.0</i> <small>n = 2</small>", written[0])
     assert "<b>8.0</b> <small>n = 9</small>" in written[0]
     assert written[0].index(">h</th>") < written[0].index(">g</th>")

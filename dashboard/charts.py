@@ -1,0 +1,163 @@
+"""A figure with its data beside it, what a reader picks in it, and rows as a table that leads to projects.
+
+What stays out: how a figure is drawn (figures.py, timelines.py) and which rows it shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from dashboard import export
+from dashboard.chart_template import Figure
+from dashboard.data import Reading, mart_columns
+from dashboard.export import Table
+from dashboard.layout import nothing, project_link
+from dashboard.numbers import ABSENT, current
+
+KEPT_FIGURES = 400
+TALLEST = 423  # px, eleven rows and a half: the half says that there are more
+_CHART = {"displayModeBar": False, "responsive": True, "scrollZoom": False, "showTips": False}
+_CODED = ("status", "playbook", "history_quality", "type", "decision", "kind")  # vocabularies, written_so
+_HIDDEN = ("project_id", "client_id", "gate_id", "id")
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawing:
+    frame: pl.DataFrame
+    draw: Callable[[pl.DataFrame], Figure]
+
+
+def chart(
+    reading: Reading,
+    key: str,
+    frame: pl.DataFrame,
+    draw: Callable[[pl.DataFrame], Figure],
+    *,
+    alt: str,
+    about: object = (),
+    at: DeltaGenerator | None = None,
+    picks: bool = False,
+) -> list[str]:
+    """A figure and, one click away in the heading's row `at`, its data (none where a ledger below shows the same).
+
+    The figure is kept by (snapshot, key, filters, about): `about` holds whatever else it depends on. With `picks` the
+    ids of the marks that a reader chose are returned.
+    """
+    if frame.is_empty():
+        nothing(reading)
+        return []
+    asked = repr((reading.filters, about, current().code))
+    figure = _figure(reading.store.id, reading.store.firms, key, asked, _Drawing(frame, draw))
+    reading.sheets.tables.append(Table(alt, "", frame))
+    chosen: list[str] = []
+    if picks:
+        picked: Any = st.plotly_chart(
+            figure, config=_CHART, key=f"chart_{key}", alt=alt, on_select="rerun", selection_mode="points"
+        )
+        chosen = [str(point["customdata"][0]) for point in picked["selection"]["points"] if point.get("customdata")]
+    else:
+        st.plotly_chart(figure, config=_CHART, key=f"chart_{key}", alt=alt)
+    if at is not None:
+        with at.popover("Data", type="tertiary", key=f"data_{key}", help="The figure's numbers as a table"):
+            ledger(reading, frame, key=f"table_{key}", at=st.container(), title="")
+    return chosen
+
+
+@st.cache_resource(max_entries=KEPT_FIGURES, show_spinner=False, hash_funcs={_Drawing: lambda _: ""})
+def _figure(snapshot: str, firms: tuple[str, ...], key: str, asked: str, drawing: _Drawing) -> Figure:  # noqa: ARG001
+    return drawing.draw(drawing.frame)
+
+
+def thinned(curve: pl.DataFrame, group: str, along: str, most: int = 240) -> pl.DataFrame:
+    """Every k-th step of each group's curve, its last always, so that a browser draws it at once."""
+    counted = curve.sort(group, along).with_columns(
+        pl.int_range(pl.len()).over(group).alias("place"), pl.len().over(group).alias("steps")
+    )
+    step = pl.max_horizontal(pl.lit(1), pl.col("steps") // most)
+    kept = counted.filter((pl.col("place") % step == 0) | (pl.col("place") == pl.col("steps") - 1))
+    return kept.drop("place", "steps")
+
+
+def ledger(
+    reading: Reading,
+    frame: pl.DataFrame,
+    *,
+    key: str,
+    mart: str = "",
+    names: Mapping[str, str] | None = None,
+    at: DeltaGenerator,
+    title: str | None = None,
+) -> None:
+    """Rows as a table with units in the headings, the mart's own words as help, a link to each project; CSV in `at`.
+
+    `title` names the table in the page's files; "" leaves it out of them.
+    """
+    if title != "":
+        reading.sheets.tables.append(Table(title or key.replace("_", " ").capitalize(), "", frame))
+    words = [pl.col(name).str.replace_all("_", " ") for name in _CODED if frame.schema.get(name) == pl.String]
+    shown = _with_links(reading, frame.with_columns(words))
+    columns = {column: _column(reading, column, frame, mart, names or {}) for column in shown.columns}
+    columns |= {
+        "open": st.column_config.LinkColumn("Project", display_text="Open", width="small", help="The project's page")
+    }
+    columns |= {"source_url": st.column_config.LinkColumn("Source", display_text="record", width="small")}
+    st.dataframe(
+        shown.to_arrow(),
+        column_order=sorted((c for c in shown.columns if c not in _HIDDEN), key=lambda c: c != "open"),
+        column_config=columns,
+        hide_index=True,
+        key=key,
+        height=min(35 * (frame.height + 1) + 3, TALLEST),
+        placeholder=ABSENT,
+    )
+    at.download_button(
+        "CSV", lambda: export.csv(frame), file_name=f"milepost-{key}.csv", mime="text/csv", key=f"csv_{key}",
+        on_click="ignore", type="tertiary", help="These rows as a file, with the columns' own names.",
+    )  # fmt: skip
+
+
+def _with_links(reading: Reading, frame: pl.DataFrame) -> pl.DataFrame:
+    if "project_id" not in frame.columns:
+        return frame
+    links = [project_link(reading, p) if p else None for p in frame["project_id"].to_list()]
+    return frame.with_columns(pl.Series("open", links, dtype=pl.String))
+
+
+def _column(reading: Reading, column: str, frame: pl.DataFrame, mart: str, names: Mapping[str, str]) -> Any:
+    about = (mart_columns(mart).get(column) if mart else None) or None
+    label = names.get(column) or spoken(column, reading.currency)
+    dtype = frame.schema.get(column)
+    if column.endswith("_at"):
+        return st.column_config.DatetimeColumn(label, help=about, format="YYYY-MM-DD HH:mm", timezone="UTC")
+    if column.endswith("_on") or dtype == pl.Date:
+        return st.column_config.DateColumn(label, help=about, format="YYYY-MM-DD")
+    if dtype is not None and dtype.is_numeric():
+        is_days = column.endswith("_days") or column in ("value", "p85", "p95", "low", "high", "p85_low", "p85_high")
+        is_money = column.endswith(("_amount", "_amount_local")) or column == "amount"
+        form = "%.1f" if is_days else "accounting" if is_money else "localized"
+        return st.column_config.NumberColumn(label, help=about, format=form)
+    return st.column_config.Column(label, help=about)
+
+
+_SPOKEN = {
+    "value": "Value", "p85": "P85", "p95": "P95", "n": "n", "p85_low": "P85 from", "p85_high": "P85 to",
+    "ended_n": "Ended otherwise", "note": "Note", "open_n": "Open", "low": "95 % from",
+    "high": "95 % to", "gate_label": "Gate", "day": "Day", "label": "Label",
+}  # fmt: skip
+
+
+def spoken(column: str, currency: str) -> str:
+    """A column's name for a reader, with its unit: unbilled_amount → "Unbilled (USD)"."""
+    if column in _SPOKEN:
+        return _SPOKEN[column]
+    for ending, unit in (("_amount_local", " (own currency)"), ("_amount", f" ({currency})"), ("_days", " (days)"),
+                         ("_at", " (UTC)"), ("_on", ""), ("_count", "")):  # fmt: skip
+        if column.endswith(ending):
+            return column.removesuffix(ending).replace("_", " ").capitalize() + unit
+    return f"Amount ({currency})" if column == "amount" else column.removeprefix("is_").replace("_", " ").capitalize()

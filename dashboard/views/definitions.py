@@ -1,0 +1,51 @@
+"""Definitions: the catalogue of measures, searchable, each with its rule, its answer and the rows behind it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import explain, layout
+from dashboard.data import Reading, catalogue
+from models import explaining
+from models.measure import Measure, rules
+
+LEAD = "What every number means: the catalogue that the pages and milepost measure answer from."
+FAMILIES = {"F": "Flow", "S": "Schedule", "B": "Billing and cash", "C": "Change and scope", "M": "Clarity and data"}
+EVERY = "All"
+
+
+def page(reading: Reading) -> None:
+    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    sought = left.text_input(
+        "Search", key="sought", placeholder="Billing lag, F1, retainage, working days …", label_visibility="collapsed"
+    )
+    family = right.segmented_control(
+        "Family", [EVERY, *FAMILIES.values()], default=EVERY, key="family", required=True, label_visibility="collapsed"
+    )
+    found = [one for one in catalogue().values() if _fits(one, sought, family or EVERY)]
+    layout.caption(f"{len(found)} of {len(catalogue())} measures")
+    if not found:
+        layout.empty("No measure has these words.", "Search for one word of it, or choose All.")
+        return
+    layout.definitions(found)
+    ids = [one.id for one in found]
+    layout.section(
+        "One of them whole", "Its rule with an example, its answer under the filters, its SQL, and the rows behind it"
+    )
+    chosen = st.selectbox(
+        "Measure", ids, key="measure", format_func=lambda one: f"{one} {catalogue()[one].label}",
+        label_visibility="collapsed",
+    )  # fmt: skip
+    about = catalogue()[chosen]
+    st.markdown(rules()[about.rule])
+    explain.button(reading, about.id, "definition")
+    for about in found:
+        reading.sheets.definitions[about.id] = (about.label, about.definition, "")
+
+
+def _fits(one: Measure, sought: str, family: str) -> bool:
+    """Whether every word sought stands in what is said of the measure."""
+    if family not in (EVERY, FAMILIES[one.id[0]]):
+        return False
+    said = " ".join([one.id, one.label, one.definition, one.unit, one.mart, *explaining.differences(one.id)]).lower()
+    return all(word in said for word in sought.lower().split())
