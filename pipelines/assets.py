@@ -156,6 +156,7 @@ def _all_staged(
             except Fault as error:
                 blamed = holding.blamed(error, refused, settings) if len(staged) == len(entities) else {}
                 if not blamed:
+                    yield from made
                     yield checks.refused(entity, error)
                     raise
                 progress.info("Holding back %s", ", ".join(blamed))

@@ -201,7 +201,7 @@ def test_the_example_settings_explain_every_key(model: type[BaseModel], place: t
     told_by_environment = {"data", "config"} if model is Settings else set()
     assert named == set(model.model_fields) - told_by_environment
     explained = re.findall(r"^(?:# )?([a-z_]+) = .* # \S", text, flags=re.MULTILINE)
-    assert named - {"sources", "linking", "tables", "firm", "kind"} <= set(explained)
+    assert named - {"sources", "linking", "targets", "tables", "firm", "kind"} <= set(explained)
 
 
 def test_the_example_settings_load_as_they_stand_and_with_every_key(tmp_path: Path) -> None:
