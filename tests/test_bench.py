@@ -6,21 +6,12 @@ import subprocess
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
 BENCH = Path(__file__).resolve().parent.parent / "bench"
-ASK = ["--case", "cycle-times", "--events", "20000", "--seed", "3"]
-
-
-def bench(*lines: str) -> subprocess.CompletedProcess[str]:
-    """The bench in a process of its own, after some lines of Python."""
-    start = ["import sys", f"sys.path.insert(0, {str(BENCH)!r})", "import run, cycle_times", *lines]
-    program = "\n".join([*start, f"sys.argv[1:] = {ASK!r}", "run.main()"])
-    return subprocess.run(
-        [sys.executable, "-c", program], cwd=BENCH.parent, capture_output=True, text=True, check=False
-    )
 
 
 def test_only_an_approval_that_nothing_undid_ends_a_cycle_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,63 +37,53 @@ def test_only_an_approval_that_nothing_undid_ends_a_cycle_time(tmp_path: Path, m
 
 @pytest.mark.slow
 def test_all_four_peers_agree_on_the_cycle_times_of_a_small_log() -> None:
-    done = bench()
+    done = subprocess.run(
+        [sys.executable, BENCH / "run.py", "--case", "cycle-times", "--events", "20000", "--seed", "3"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert "the same answer from all four" in done.stdout
     peers = [line.split("|")[1].strip() for line in done.stdout.splitlines() if line.startswith("|")]
     assert peers[2:] == ["Milepost's SQL on DuckDB", "polars", "pandas", "SQLite"]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("spoiled", "named"),
-    [
-        ("lambda rows: [*rows[:-1], (*rows[-1][:-1], rows[-1][-1] + 1e-8)]", "polars says"),
-        ("lambda rows: rows[:-1]", "polars has other groups"),
-    ],
-)
-def test_a_peer_that_answers_otherwise_stops_the_bench(spoiled: str, named: str) -> None:
-    done = bench(
-        "measured = cycle_times.measured",
-        f"spoil = {spoiled}",
-        "def spoilt(peer, *given):",
-        "    said = measured(peer, *given)",
-        "    return {**said, 'rows': spoil(said['rows'])} if peer == 'polars' else said",
-        "cycle_times.measured = spoilt",
-    )
-    assert done.returncode == 1
-    assert named in done.stderr
-    assert done.stdout == ""
-
-
-@pytest.mark.slow
-def test_pulls_from_a_tool_that_answers_at_once_bring_all_that_it_holds() -> None:
-    ask = ["--case", "pulls", "--kinds", "portal", "redmine", "--records", "300", "--seed", "3"]
-    done = subprocess.run(
-        [sys.executable, str(BENCH / "run.py"), *ask], cwd=BENCH.parent, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    lines = [line.split("|")[1:-1] for line in done.stdout.splitlines() if line.startswith("|")]
-    assert [kind.strip() for kind, *_ in lines[2:]] == ["portal", "redmine *"]
-    assert all(float(cell.replace(",", "")) > 0 for _, *cells in lines[2:] for cell in cells)
+SAID = {"seconds": 1.0, "cpu": 1.0, "whole": 2.0, "peak": 1e9, "rows": [["Acme", "Design", 3, 5.0, 7.1]]}
 
 
 @pytest.mark.parametrize(
-    ("rows", "news", "named"),
-    [
-        (299, {}, "landed 299 of 300 records"),
-        (301, {}, "landed 301 of 300 records"),
-        (300, {"later": {"changed": True}}, "saw news where nothing is new"),
-        (300, {"swept": {"changed": True}}, "saw news where nothing is new"),
-    ],
+    ("rows", "named"),
+    [([["Acme", "Design", 3, 5.0, 7.1 + 1e-8]], "polars says"), ([], "polars has other groups")],
 )
-def test_a_pull_that_brings_other_than_what_is_there_stops_the_bench(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, news: dict[str, object], named: str
+def test_a_peer_that_answers_otherwise_stops_the_bench(
+    rows: list[Any],
+    named: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.syspath_prepend(BENCH)
-    import pulls
+    import cycle_times
 
-    quiet = {"later": {"changed": False}, "swept": {"changed": False}}
-    monkeypatch.setattr(pulls, "pulled", lambda *_: {"rows": rows, **quiet, **news})
-    with pytest.raises(pulls.Amiss, match=named):
-        pulls.measured(tmp_path / "pull", "files", 300, 3)
+    monkeypatch.setattr(
+        cycle_times, "measured", lambda peer, *given: {**SAID, "rows": rows} if peer == "polars" else SAID
+    )
+    with pytest.raises(cycle_times.Disagreement, match=named):
+        cycle_times.run(tmp_path, events=200, seed=3)
+    assert capsys.readouterr().out == ""
+
+
+def test_peers_that_agree_are_shown_beside_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(BENCH)
+    import cycle_times
+
+    turns = {"sql": [2.0, 1.0], "polars": [3.0, 2.0], "pandas": [8.0, 7.0], "sqlite": [9.0, 9.5]}
+    monkeypatch.setattr(cycle_times, "measured", lambda peer, *given: {**SAID, "seconds": turns[peer].pop(0)})
+    cycle_times.run(tmp_path, events=200, seed=3)
+    lines = [line.split("|") for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert [[cell.strip() for cell in line[2:4]] for line in lines[2:]] == [
+        ["1.00", "1.00"], ["2.00", "2.00"], ["7.00", "7.00"], ["9.00", "9.00"]
+    ]  # fmt: skip
