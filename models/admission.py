@@ -60,6 +60,8 @@ def stage(con: Connection, entity: Entity, sources: Sequence[StagedSource], mome
     """
     with together(con):
         _receive(con, entity, _pieces(con, entity, sources))
+        if entity.name in ("change_orders", "invoices"):
+            linking.name_projects(con)
         _refuse_misfits(con, entity, sources)
         making = _staging_sql(con, entity)
         con.execute(making, parameters(making, moment))

@@ -1,9 +1,10 @@
-"""Links money to gates across tools: which client is which, and what an invoice line bills where its tool is silent.
+"""Links money to gates across tools: which client is which, which project a bill means, and what an invoice line bills.
 
-Runs within staging, on `staging.clients` and `staging.invoice_lines`. A line is linked by the first method, in the
-order of `reference.link_methods`, that finds exactly one gate or change order of the line's own client; a method
-that finds several leaves the line to the next one. What stays out: reading the files people write links in, and the
-worklists of what stays unlinked (`marts/unlinked_lines.sql`).
+Runs within staging: on `staging.clients`, on bills and change orders as they are received, and on
+`staging.invoice_lines`. A line is linked by the first method, in the order of `reference.link_methods`, that finds
+exactly one gate or change order of the line's own client; a method that finds several leaves the line to the next one.
+What stays out: reading the files people write links in, and the worklists of what stays unlinked
+(`marts/unlinked_lines.sql`).
 
 | method | what is compared | confidence |
 |---|---|---|
@@ -25,6 +26,15 @@ def merge_clients(con: Connection) -> None:
     Two clients of one tool stay two, whatever their names; where the first tool has two of that name, none is merged.
     """
     con.execute(_SAME_CLIENTS)
+
+
+def name_projects(con: Connection) -> None:
+    """A bill or change order in `incoming` that names its project means the one of its firm that goes by that name.
+
+    So books that know projects by name alone, as a tag or a tracking category, meet the tool that runs them. A key
+    stays a key; a name that two projects go by stays as it is, and is listed.
+    """
+    con.execute(_NAMED_PROJECTS)
 
 
 def link_lines(con: Connection) -> None:
@@ -70,6 +80,25 @@ update staging.clients as clients
 set merged_into_id = firsts.client_id
 from counted inner join firsts using (firm, name)
 where clients.client_id = counted.client_id and counted.source <> firsts.source and counted.namesakes = 1
+"""
+
+_NAMED_PROJECTS = """
+with named as (
+  select sources.firm, normal_name(projects.name) as name, min(projects.project_id) as project_id
+  from staging.projects as projects
+  inner join reference.sources as sources on projects.source = sources.source
+  where projects.reject_reason is null and projects.name <> ''
+  group by all
+  having count(*) = 1
+)
+update incoming
+set project = named.project_id
+from reference.sources as sources inner join named on sources.firm = named.firm
+where sources.source = incoming.source and normal_name(incoming.project) = named.name
+  and not exists (
+    select 1 from staging.projects as projects
+    where projects.project_id in (incoming.project, incoming.source || ':' || incoming.project)
+  )
 """
 
 # What a tool links itself is native where it says no other; so is the confidence in it.

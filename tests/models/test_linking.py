@@ -101,6 +101,28 @@ def test_two_clients_of_one_name_in_one_tool_stay_two(con: duckdb.DuckDBPyConnec
     assert con.execute("select count(distinct current_client_id) from marts.clients").fetchall() == [(3,)]
 
 
+@pytest.mark.parametrize(
+    ("project", "means"),
+    [(" WEBSITE!", "tool:p2"), ("tool:p2", "tool:p2"), ("Shop", "books:Shop"), ("", None), (None, None)],
+)
+def test_a_bill_that_names_its_project_means_the_one_of_that_name(
+    con: duckdb.DuckDBPyConnection, project: str | None, means: str | None
+) -> None:
+    found = bills(con, reference="Final", invoice={**INVOICE, "project": project})
+    assert found == (("tool:g3", "field", 0.9) if means == "tool:p2" else (None, None, None))  # two gates are Final
+    assert con.execute("select project_id from staging.invoices").fetchall() == [(means,)]
+
+
+def test_a_name_that_two_projects_go_by_is_none_of_them(con: duckdb.DuckDBPyConnection) -> None:
+    twins = [{**SECOND, "source_key": "p3"}, {**SECOND, "source_key": "p4"}]
+    prepare(con, sources=("tool", "books"))
+    con.execute("update reference.sources set firm = 'Studio'")
+    receive(con, "tool", {"clients": [CLIENT], "projects": twins})
+    receive(con, "books", {"clients": [CLIENT], "invoices": [{**INVOICE, "client": "c1", "project": "Website"}]})
+    make_all(con, [StagedSource("tool", None, "raw_tool"), StagedSource("books", None, "raw_books")], "2026-06-30")
+    assert con.execute("select project_id from staging.invoices").fetchall() == [("books:Website",)]
+
+
 @pytest.mark.parametrize("reference", ["tool:g2", "g2", "reb-12 ", "REB-12"])
 def test_a_field_that_names_a_gates_key_or_number_links_it(con: duckdb.DuckDBPyConnection, reference: str) -> None:
     assert bills(con, reference=reference) == ("tool:g2", "field", 0.95)
