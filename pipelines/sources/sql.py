@@ -2,8 +2,8 @@
 
 With a cursor only rows written since the last pull are read, oldest first, and keys are swept for deletions; without
 one a table is read whole and its versions are kept. dlt's own reader of databases is not used: it types columns
-before they land, stops at a numeric of more digits than Arrow has, and loads what it read whole though nothing
-changed. What stays out: how rows are merged (landing.py) and what they mean (staging, which the firm writes).
+before they land and stops at what Arrow cannot hold, and loads what it read though nothing changed (docs/decisions.md,
+Pulling). What stays out: how rows are merged (landing.py) and what they mean (staging, which the firm writes).
 """
 
 from __future__ import annotations

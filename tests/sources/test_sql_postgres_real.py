@@ -148,6 +148,18 @@ def test_a_table_that_lost_all_its_rows_is_read_on(erp: Erp) -> None:
     assert erp.stored("select count(*) from raw_erp.gates where gone_at is not null") == [(2,)]
 
 
+def test_a_column_may_change_its_type_and_an_older_version_replaces_no_newer_one(erp: Erp) -> None:
+    erp.run("alter table gates add size int default 5")
+    erp.pull(gates=BY_CURSOR)
+    erp.run(
+        "alter table gates alter size type text using size || ' pieces'",
+        "update gates set name = 'Older', changed_at = changed_at - interval '1 second' where id = 2",
+        "update gates set changed_at = '2026-03-02 10:00Z' where id = 1",
+    )
+    erp.pull(gates=BY_CURSOR)
+    assert erp.stored("select name, size from raw_erp.gates order by id") == [("Kickoff", "5 pieces"), ("Concept", "5")]
+
+
 def test_views_schemas_and_queries_are_read_like_tables(erp: Erp) -> None:
     erp.run(
         "create schema books",
