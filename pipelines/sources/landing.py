@@ -221,10 +221,13 @@ def _keys(table: Table, terms: Terms) -> Iterator[Any]:
     """Every key the tool has now; what is done with them is up to the warehouse."""
     assert table.present is not None
     at, schema = sortable(terms.now), {"id": pl.String, "swept_at": pl.String}
+    batch: list[str | None] = [None]  # a mark, so that a sweep that found no key at all is known to have been done
     for page in table.present():
-        yield pl.DataFrame({"id": list(page), "swept_at": at}, schema=schema).to_arrow()
-    # a mark of its own, so that a sweep that found no key at all is known to have been done
-    yield pl.DataFrame({"id": [None], "swept_at": [at]}, schema=schema).to_arrow()
+        batch += page
+        if len(batch) >= BATCH_ROWS:
+            yield pl.DataFrame({"id": batch, "swept_at": at}, schema=schema).to_arrow()
+            batch = []
+    yield pl.DataFrame({"id": batch, "swept_at": at}, schema=schema).to_arrow()
 
 
 # --- rows ------------------------------------------------------------------------------------------------
