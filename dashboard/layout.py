@@ -87,8 +87,11 @@ def sources(store: Store) -> pl.DataFrame:
 
 
 def set_aside(store: Store) -> str:
-    """How much does not fit, in words: rows in no other table, gates whose history contradicts itself."""
-    rejected = store.table("rejects", ["entity"]).height
+    """How much does not fit, in words: rows in no other table, gates whose history contradicts itself.
+
+    What the day could not know yet is no fault of the records, and is not counted.
+    """
+    rejected = store.table("rejects", ["entity"], only=(("reason", "<>", "after as_of"),)).height
     violations = store.table("gates", ["gate_id"], only=(("has_chronology_violation", "=", True),)).height
     return f"{plural(rejected, 'record')} set aside, {plural(violations, 'gate')} out of order in time"
 

@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -63,6 +64,7 @@ def _write(folder: Path, views: list[View]) -> str:
         unfinished.write_text(json.dumps([asdict(view) for view in views], indent=1, ensure_ascii=False), "utf-8")
         os.replace(unfinished, folder / FILE)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
         return f"The view could not be kept: {error.strerror}. Check that {folder} may be written to."
     return ""

@@ -1,0 +1,185 @@
+"""Explanations, days compared, figures and the client's view: what a reader sees is what the measures answer."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from opened_pages import Open, html_of, tiles_of
+from streamlit.testing.v1 import AppTest
+
+from dashboard import data
+from dashboard.data import Reading, Store
+from dashboard.filters import Filters, code
+from models import explaining
+from models.measure import Question, catalogue
+
+pytestmark = pytest.mark.slow  # they build whole portfolios
+
+YEAR = {"since": date(2025, 7, 1), "until": date(2026, 6, 30)}
+THEN, JUST_BEFORE = date(2026, 2, 14), date(2026, 6, 25)
+
+
+@pytest.fixture
+def store(full: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setenv("MILEPOST_DATA", str(full))
+    monkeypatch.delenv("MILEPOST_CONFIG", raising=False)
+    found = data.current()
+    assert found is not None
+    return found
+
+
+def drawn(app: AppTest, key: str) -> list[dict[str, Any]]:
+    """The traces of a figure on a page."""
+    found = [one for one in app.get("plotly_chart") if f"chart_{key}" in one.proto.id]
+    assert len(found) == 1, key
+    return [{k: _plain(v) for k, v in trace.items()} for trace in json.loads(found[0].proto.spec)["data"]]
+
+
+def _plain(value: Any) -> Any:
+    """Plotly sends long arrays in base 64."""
+    if isinstance(value, dict) and "bdata" in value:
+        return np.frombuffer(base64.b64decode(value["bdata"]), dtype=value["dtype"]).tolist()
+    return value
+
+
+@pytest.mark.parametrize(
+    ("page", "key", "question"),
+    [
+        ("overview", "owed", Question("B10", ("unbilled_bucket",))),
+        ("cash", "aging", Question("B8", ("aging_bucket",))),
+        ("scope", "change_orders", Question("C8", ("reason",), **YEAR)),
+        ("schedule", "plan_changes", Question("S5", ("reason",), **YEAR)),
+        ("handoffs", "readiness_gate", Question("F21", ("gate",), **YEAR)),
+        ("data-health", "fixes", Question("M3f", ("fault",))),
+    ],
+)
+def test_bars_are_as_long_as_the_measure_answers(
+    open_page: Open, full: Path, store: Store, page: str, key: str, question: Question
+) -> None:
+    (bars,) = drawn(open_page(full, page), key)
+    answered = store.answer(question).filter(pl.col("n") > 0)["value"].to_list()
+    assert bars["x"]
+    assert sorted(bars["x"]) == pytest.approx(
+        sorted(answered)[-len(bars["x"]) :] if page == "schedule" else sorted(answered)
+    )
+
+
+def test_weeks_of_throughput_are_the_measures_series(open_page: Open, full: Path, store: Store) -> None:
+    (bars,) = drawn(open_page(full, "flow"), "throughput")
+    assert bars["y"] == store.series(Question("F10", **YEAR), "week")["value"].to_list()
+
+
+def test_the_parts_of_a_stack_add_up_to_the_measure(open_page: Open, full: Path, store: Store) -> None:
+    whole = store.answer(Question("B10")).row(0, named=True)["value"]
+    parts = drawn(open_page(full, "billing"), "by_owner")
+    owners = store.answer(Question("B10", ("client_owner",))).height
+    assert owners <= 15  # all of them are drawn
+    assert sum(sum(part["x"]) for part in parts) == pytest.approx(whole)
+
+
+def test_a_roll_forward_ends_where_its_measure_does(open_page: Open, full: Path, store: Store) -> None:
+    (bars,) = drawn(open_page(full, "cash"), "roll_forward")
+    steps = dict(store.answer(Question("B17", **YEAR)).select("step", "value").rows())
+    assert dict(zip(bars["y"], bars["x"], strict=True)) == pytest.approx(steps)
+    assert steps["Opening"] + sum(v for k, v in steps.items() if k not in ("Opening", "Closing")) == pytest.approx(
+        steps["Closing"]
+    )
+
+
+def test_an_explanation_tells_rule_sql_and_every_row_left_out(open_page: Open, full: Path, store: Store) -> None:
+    app = open_page(full, "billing")
+    app.button(key="explain_tile_B1").click().run()
+    assert not app.exception
+    why = store.explain(Question("B1", **YEAR))
+    shown = html_of(app)
+    assert why.left_out
+    for reason, n, _ in why.left_out:
+        assert f"<td>{n:,}</td><td>{reason}</td>" in shown.replace("&#x27;", "'")
+    assert f"Rows used: {explaining.used(why)}" in shown
+    assert "QuickBooks" in shown
+    assert any(why.statement.sql == block.value for block in app.code)
+
+
+def test_every_measure_says_why_other_tools_may_differ() -> None:
+    assert [one for one in catalogue() if not explaining.differences(one)] == []
+
+
+def test_a_rewound_page_shows_what_that_day_knew(open_page: Open, full: Path, store: Store) -> None:
+    app = open_page(full, "overview", {"as_of": THEN.isoformat()})
+    assert not app.exception
+    shown = html_of(app)
+    assert "Rewound to 14 Feb 2026" in shown
+    assert "As of 14 Feb 2026, 23:59 UTC" in shown
+    then = data.rewound(store, THEN)
+    span = Filters().span(THEN)
+    for measure, value in tiles_of(app).items():
+        days = span if catalogue()[measure].spans else (None, None)
+        assert value == then.answer(Question(measure, (), {}, *days)).row(0, named=True)["value"], measure
+
+
+def test_what_changed_since_a_day_explains_the_difference_to_the_cent(store: Store) -> None:
+    then = data.rewound(store, THEN)
+    reading = Reading(store, Filters(against=THEN), then)
+    question = reading.question("B10")
+    earlier = reading.question_then("B10")
+    assert earlier is not None
+    moved = store.moved(then, earlier, question)
+    assert min(moved.came, moved.went) > 0
+    difference = moved.rows.select((pl.col("now").fill_null(0) - pl.col("then").fill_null(0)).sum()).item()
+    values = [one.answer(asked).row(0, named=True)["value"] for one, asked in ((store, question), (then, earlier))]
+    assert difference == pytest.approx(values[0] - values[1])
+
+
+def test_a_gate_that_is_still_open_has_not_changed(store: Store) -> None:
+    then = data.rewound(store, JUST_BEFORE)
+    reading = Reading(store, Filters(period="all", against=JUST_BEFORE), then)
+    earlier = reading.question_then("F1")
+    assert earlier is not None
+    rows = store.moved(then, earlier, reading.question("F1")).rows
+    on_both = store.standing(reading.question("F1")).join(then.standing(earlier), on="id", suffix="_then")
+    still_open = on_both.filter((pl.col("state") == "open") & (pl.col("state_then") == "open"))["id"].to_list()
+    assert still_open
+    assert not set(still_open) & set(rows["id"])
+
+
+def test_a_tile_tells_the_change_since_the_day_compared_with(open_page: Open, full: Path) -> None:
+    shown = html_of(open_page(full, "overview", {"against": THEN.isoformat()}))
+    assert "Changes since 14 Feb 2026" in shown
+
+
+def test_a_client_is_shown_its_own_and_nobody_elses(open_page: Open, full: Path, store: Store) -> None:
+    clients = store.table("projects", ["client_id", "client"], order=("client",)).unique(maintain_order=True)
+    mine, name = clients.row(0)
+    app = open_page(full, "client", {"of": code(mine)})
+    assert not app.exception
+    told = html_of(app) + " ".join(str(frame.value.to_dict()) for frame in app.dataframe)
+    assert name in told
+    others = [other for other in clients["client"].to_list()[1:] if other not in name]
+    assert [other for other in others if other in told] == []
+    columns = {column for frame in app.dataframe for column in frame.value.columns}
+    assert not {column for column in columns if "manager" in column or "owner" in column or column.endswith("_amount")}
+
+
+def test_a_view_kept_on_a_page_leads_back_to_it(open_page: Open, full: Path) -> None:
+    app = open_page(full, "cash", {"period": "90d"})
+    app.text_input(key="view_name").set_value("Cash of the quarter").run()
+    app.button(key="keep_view").click().run()
+    shown = html_of(app)
+    (full / "views.json").unlink()
+    assert '<a href="cash?period=90d" target="_self">Cash of the quarter</a>' in shown
+
+
+def test_definitions_are_found_by_their_words(open_page: Open, full: Path) -> None:
+    app = open_page(full, "definitions")
+    app.text_input(key="sought").set_value("retainage held").run()
+    assert "<b>B14</b>" in html_of(app)
+    assert "<b>F1</b>" not in html_of(app)
+    app.text_input(key="sought").set_value("nothing of the kind").run()
+    assert "No measure has these words." in html_of(app)
