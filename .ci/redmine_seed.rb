@@ -15,12 +15,14 @@ admin = User.find_by_login('admin')
 admin.must_change_passwd = false
 admin.save!(validate: false)
 
+Role.create!(name: 'Reader', permissions: %i[view_issues view_time_entries])
 Role.create!(name: 'Client', permissions: Role.find_by(name: 'Reporter').permissions + %i[edit_issues])
 
 ['Submitted', 'Changes requested', 'Approved', 'Waived', 'Cancelled'].each { |name| IssueStatus.create!(name: name) }
 trackers = ['Milestone', 'Change order'].map { |name| Tracker.create!(name: name, default_status: IssueStatus.first) }
-trackers.product(Role.givable, IssueStatus.all.to_a, IssueStatus.all.to_a).each do |tracker, role, from, to|
-  WorkflowTransition.create!(tracker: tracker, role: role, old_status: from, new_status: to) unless from == to
+statuses = IssueStatus.all.map(&:id)
+trackers.product(Role.givable, [0, *statuses], statuses).each do |tracker, role, from, to| # from 0: a new issue
+  WorkflowTransition.create!(tracker: tracker, role: role, old_status_id: from, new_status_id: to) unless from == to
 end
 
 def field(kind, name, format, **more)
@@ -42,9 +44,11 @@ field(IssueCustomField, 'Client approved', 'bool', **everywhere)
 field(IssueCustomField, 'Client approved on', 'date', **everywhere)
 field(IssueCustomField, 'Next team', 'string', **everywhere)
 field(IssueCustomField, 'Approver', 'string', **everywhere)
+field(IssueCustomField, 'Approver side', 'string', **everywhere)
 field(IssueCustomField, 'Locks scope', 'bool', **everywhere)
 field(IssueCustomField, 'Reason', 'string', **everywhere)
 field(IssueCustomField, 'Days', 'int', **everywhere)
+field(IssueCustomField, 'Requested by', 'string', **everywhere)
 
 field(VersionCustomField, 'Amount', 'float')
 field(VersionCustomField, 'Invoice ref', 'string')

@@ -126,10 +126,7 @@ class PortalSource(HttpSource):
 class RedmineSource(ToolSource):
     """A Redmine: gates are issues of a tracker, or versions."""
 
-    ROLES = ("client", "contract_amount", "signed_on", "kickoff_on", "currency", "manager", "playbook", "gate",
-             "sequence", "number", "amount", "amount_pct", "invoice", "client_approval", "owner_team", "next_team",
-             "approver", "approver_side", "locks_scope", "client_visible", "acceptance_criterion", "reason", "days",
-             "requested_by")  # fmt: skip
+    ROLES = (*_PROJECT_ROLES, *_GATE_ROLES, "number", "client_approval", "reason", "days", "requested_by")
 
     kind: Literal["redmine"]
     milestones: Literal["issues", "versions"] = "issues"

@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any, Literal, cast
 
+import dlt
 from dlt.sources import DltSource
 
 from models.faults import fault
@@ -75,6 +76,7 @@ class Redmine:
         entry = ("url", "project", "issue", "hours", "comments", "spent_on", "updated_on")
         return [
             Table("projects", lambda _: self.project_rows(), project, whole=True),
+            Table("hidden_projects", lambda _: self._hidden_projects(), (), whole=True),
             Table("statuses", lambda _: self._statuses(), ("name",), whole=True),
             Table("issues", self._issues, issue, versions=True, present=self._issue_keys, begun=lambda: self.began),
             Table("versions", lambda _: self._versions(), version, whole=True),
@@ -180,6 +182,16 @@ class Redmine:
         known = {one["id"]: one for one in self.projects}
         url = f"{self.door.url}/projects"
         yield [{**one, "url": f"{url}/{one.get('identifier')}", "line": _line(one, known)} for one in self.projects]
+
+    def _hidden_projects(self) -> Iterator[list[Record]]:
+        """Projects read before that may not be read any more: archived, most likely, and not deleted (404)."""
+        state = dlt.current.resource_state()
+        listed = {int(one["id"]) for one in self.projects}
+        missed = [key for key in state.get("known", []) if key not in listed]
+        asked = {key: self.door.get(f"/projects/{key}.json", accepts=(403, 404)).status for key in missed}
+        hidden = [key for key, status in asked.items() if status == 403]
+        yield [{"id": key} for key in hidden]
+        state["known"] = sorted([*listed, *hidden])
 
     def _statuses(self) -> Iterator[list[Record]]:
         path = "/issue_statuses.json"

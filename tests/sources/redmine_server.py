@@ -38,7 +38,8 @@ FIELDS = {
     "client": "Client", "contract_amount": "Contract amount", "currency": "Currency", "signed_on": "Signed on",
     "kickoff_on": "Kickoff on", "manager": "Manager", "playbook": "Playbook", "amount": "Amount",
     "invoice": "Invoice ref", "client_approval": "Client approved", "next_team": "Next team", "approver": "Approver",
-    "locks_scope": "Locks scope", "reason": "Reason", "days": "Days",
+    "approver_side": "Approver side",
+    "locks_scope": "Locks scope", "reason": "Reason", "days": "Days", "requested_by": "Requested by",
 }  # fmt: skip
 
 
@@ -64,12 +65,16 @@ class Project:
 
 @dataclass(slots=True)
 class Redmine:
-    """A Redmine that runs, as its admin uses it; `by` lets another person do something."""
+    """A Redmine that runs, as its admin uses it; `by` lets another person do something.
+
+    server.project("Rebrand", client="Aster"); server.milestone(project, "Concept approval", due=…, amount=…) and
+    server.set_status(issue, "Approved") are most of it. `reader` is a member of each project, and may only look.
+    """
 
     url: str
-    key: str
-    pid: int
+    key: str = field(repr=False)
     version: str
+    _reader: Person | None = None
     _session: requests.Session = field(default_factory=requests.Session)
     _ids: dict[str, dict[str, int]] = field(default_factory=dict)
 
@@ -89,7 +94,9 @@ class Redmine:
             "issue_custom_field_ids": [],
         }
         made = self.call("POST", "/projects.json", {"project": told})["project"]
-        return Project(made["id"], made["identifier"])
+        project = Project(made["id"], made["identifier"])
+        self.join(project, self.reader, "Reader")
+        return project
 
     def edit_project(self, project: Project, *, name: str | None = None, **fields: Any) -> None:
         told: dict[str, Any] = {"custom_fields": self._custom(fields, "project")}
@@ -113,6 +120,9 @@ class Redmine:
         told = {"user_id": person.id, "role_ids": [self._known("roles")[role]]}
         made = self.call("POST", f"/projects/{project.id}/memberships.json", {"membership": told})
         return int(made["membership"]["id"])
+
+    def archive_project(self, project: Project, back: bool = False) -> None:
+        self.call("PUT", f"/projects/{project.id}/{'unarchive' if back else 'archive'}.json")
 
     def leave(self, membership: int) -> None:
         self.call("DELETE", f"/memberships/{membership}.json")
@@ -145,7 +155,9 @@ class Redmine:
             "start_date": None,
             **self._attributes(told),
         }
-        return int(self.call("POST", "/issues.json", {"issue": sent}, by=by)["issue"]["id"])
+        made = self.call("POST", "/issues.json", {"issue": sent}, by=by)["issue"]
+        assert made["status"]["name"] == status, f"a new {tracker} may not be {status}"
+        return int(made["id"])
 
     def edit(self, issue: int, *, by: Person | None = None, **told: Any) -> None:
         """Writes to an issue in one go: due, status, subject, notes, or roles of custom fields."""
@@ -203,8 +215,15 @@ class Redmine:
         return {**told, **more}
 
     @property
+    def reader(self) -> Person:
+        """The account that Milepost reads with."""
+        if self._reader is None:
+            self._reader = self.person("milepost", first="Mile", last="Post")
+        return self._reader
+
+    @property
     def environ(self) -> dict[str, str]:
-        return {"REDMINE_KEY": self.key}
+        return {"REDMINE_KEY": self.reader.key}
 
     # --- the API ----------------------------------------------------------------------------------------
 
@@ -277,7 +296,7 @@ def running() -> Iterator[Redmine]:
         process, url = _started(place)
         try:
             print(f"Redmine {installed()} at {url}")
-            yield Redmine(url, (KEPT / "key").read_text().strip(), process.pid, installed())
+            yield Redmine(url, (KEPT / "key").read_text().strip(), installed())
         finally:
             process.terminate()
             process.wait(10)

@@ -149,7 +149,7 @@ select
     orders.id as source_key,
     orders.url as source_url,
     orders.updated_at as recorded_at,
-    orders.gone_at as deleted_at,
+    case when hidden.id is null then orders.gone_at end as deleted_at,
     orders.project_id as project,
     gates.id as milestone,
     coalesce(told.number, identifiers.identifier || '-' || orders.id) as number,
@@ -180,3 +180,4 @@ left join raw.issues as gates
         json_extract_string(orders.parent, '$.id') = gates.id
         and gates.plays = 'milestone' and gates._dlt_valid_to is null
 left join identifiers on orders.project_id = identifiers.id
+left join raw.hidden_projects as hidden on orders.project_id = hidden.id and hidden._dlt_valid_to is null

@@ -57,11 +57,12 @@ found as (
         case when is_named.yes then replace(normal_name(named.name), ' ', '-') else 'project-' || topmost.top_id
         end as client,
         projects.updated_on,
-        projects._dlt_valid_to as gone_at
+        case when hidden.id is null then projects._dlt_valid_to end as gone_at
     from projects
     cross join is_named
     left join named on projects.id = named.id
     left join topmost on projects.id = topmost.id
+    left join raw.hidden_projects as hidden on projects.id = hidden.id and hidden._dlt_valid_to is null
 )
 
 select

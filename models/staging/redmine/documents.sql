@@ -4,7 +4,6 @@ row: One row per file attached to a gate's issue; none is required, for Redmine 
 with attached as (
     select
         id,
-        gone_at,
         unnest(json_extract(attachments, '$[*]')) as file
     from raw.issues
     where plays = 'milestone' and _dlt_valid_to is null
@@ -14,7 +13,6 @@ select
     json_extract_string(attached.file, '$.id') as source_key,
     json_extract_string(attached.file, '$.content_url') as source_url,
     json_extract_string(attached.file, '$.created_on') as recorded_at,
-    attached.gone_at as deleted_at,
     attached.id as milestone,
     coalesce(
         nullif(trim(json_extract_string(attached.file, '$.description')), ''),

@@ -227,11 +227,21 @@ counting as (
     where meant.meaning <> 'ignored' and not (meant.turn = 0 and meant.meaning = 'withdrawn')
 ),
 
--- in one edit the client's approval comes before the status that follows from it
+-- in one edit the work comes before the client's approval, and that before the decision that a status tells
 followed as (
     select
         counting.*,
-        lag(counting.meaning) over (partition by counting.id order by counting.turn, counting.aspect) as previous,
+        lag(counting.meaning) over (
+            partition by counting.id
+            order by
+                counting.turn,
+                case
+                    when counting.meaning = 'withdrawn' then 0
+                    when counting.meaning in ('planned', 'started', 'submitted') then 1
+                    when counting.aspect = 'approval' then 2
+                    else 3
+                end
+        ) as previous,
         -- Redmine tells seconds: what happened in one of them keeps its order by a microsecond each
         dense_rank() over (partition by counting.id, counting.noted_at order by counting.turn) - 1 as place
     from counting

@@ -93,7 +93,8 @@ select
     projects.id as source_key,
     projects.url as source_url,
     projects.updated_on as recorded_at,
-    cast(projects._dlt_valid_to as varchar) as deleted_at,
+    -- one that may not be read any more, archived as it may be, is not deleted
+    case when hidden.id is null then cast(projects._dlt_valid_to as varchar) end as deleted_at,
     case when is_named.yes then replace(normal_name(told.client), ' ', '-') else 'project-' || topmost.top_id
     end as client,
     projects.name,
@@ -112,4 +113,5 @@ left join told on projects.id = told.id
 left join topmost on projects.id = topmost.id
 left join closed on projects.id = closed.id
 left join holding on projects.id = holding.id
+left join raw.hidden_projects as hidden on projects.id = hidden.id and hidden._dlt_valid_to is null
 where holding.id is not null or told.client is not null or not is_named.yes
