@@ -2,3 +2,4 @@
 
 from postgres_server import postgres  # noqa: F401
 from redmine_server import redmine  # noqa: F401
+from tryton_server import tryton  # noqa: F401
