@@ -452,6 +452,7 @@ class FilesSource(SourceBlock):
 
     kind: Literal["files"]
     folder: Path = Path("inbox")
+    max_megabytes: int = Field(default=256, ge=1)  # of one table's files together, unpacked: it is held in memory
     tables: Mapping[str, FileTable] = Field(min_length=1)
 
 

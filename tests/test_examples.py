@@ -189,6 +189,8 @@ def test_a_builders_duplicates_orphans_and_odd_words_are_listed_or_read(tmp_path
         (source_blocks.FileTable, ("sources", "books", "tables")),
         (source_blocks.SqlSource, ("sources", "erp")),
         (source_blocks.SqlTable, ("sources", "erp", "tables")),
+        (source_blocks.RestSource, ("sources", "tool")),
+        (source_blocks.RestTable, ("sources", "tool", "tables")),
     ],
 )
 def test_the_example_settings_explain_every_key(model: type[BaseModel], place: tuple[str, ...]) -> None:
@@ -208,7 +210,7 @@ def test_the_example_settings_load_as_they_stand_and_with_every_key(tmp_path: Pa
     text = (PROJECT / "milepost.example.toml").read_text("utf-8")
     for content in (text, re.sub(r"^# (?=[a-z_]+ = )", "", text, flags=re.MULTILINE)):
         (tmp_path / "milepost.toml").write_text(content, "utf-8")
-        assert list(load(tmp_path, environ={}).sources) == ["studio", "books", "erp"]
+        assert list(load(tmp_path, environ={}).sources) == ["studio", "books", "erp", "tool"]
 
 
 def test_the_pages_export_is_refused_for_one_word_and_then_admitted(tmp_path: Path) -> None:

@@ -55,6 +55,17 @@ def edited(entity: str, old: str, new: str) -> Callable[[Settings], None]:
     return lambda settings: small_firm.rewrite(settings, entity, old, new)
 
 
+def saved_with_semicolons(settings: Settings) -> None:
+    """As a spreadsheet saves it where a comma is the decimal point."""
+    file = settings.inbox / "invoices.csv"
+    file.write_text("\ufeff" + file.read_text("utf-8").replace(",", ";"), "utf-8")
+
+
+def grown(settings: Settings) -> None:
+    with (settings.inbox / "invoices.csv").open("ab") as file:
+        file.truncate(2_048_000_000)  # a hole: nothing of it is written
+
+
 def overwritten(settings: Settings) -> None:
     (settings.inbox / "invoices.csv").write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00")
 
@@ -71,8 +82,11 @@ def overwritten(settings: Settings) -> None:
         (edited("invoices", "2026-02-10,USD", "2026-02-10,CHF"),
          ["invoices: record studio:i1", "no rate from CHF to USD for 2026-01-11", "Add the line 2026-01-11,CHF"]),
         (overwritten, ["inbox/invoices.csv", "CSV"]),
+        (saved_with_semicolons, ["inbox/invoices.csv: its header is one column with ';' in it", "Set delimiter to ';'"]),
+        (grown, ["source studio, table invoices: holds 2,048 MB unpacked", "The largest is inbox/invoices.csv", "max_megabytes"]),
     ],
-    ids=["a missing column", "an unknown status", "a date that is no date", "a currency without a rate", "a file that is no CSV"],
+    ids=["a missing column", "an unknown status", "a date that is no date", "a currency without a rate", "a file that is no CSV",
+         "a byte order mark and semicolons", "two gigabytes"],
 )  # fmt: skip
 def test_a_bad_file_is_told_and_changes_nothing(
     good: Path, tmp_path: Path, spoil: Callable[[Settings], None], words: list[str]

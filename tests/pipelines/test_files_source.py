@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import tracemalloc
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,19 +19,19 @@ from models.faults import Fault
 from pipelines import pulling
 from pipelines.pulling import pull
 from pipelines.settings import Settings
+from pipelines.sources import files
 from pipelines.sources.files import Whole, tables
 
 NOW = dt.datetime(2026, 3, 4, 12, tzinfo=dt.UTC)
 Rows = list[dict[str, Any]]
 
 
-def house(data: Path, **configured: dict[str, Any]) -> Settings:
+def house(data: Path, max_megabytes: int = 256, **configured: dict[str, Any]) -> Settings:
     """Settings of one files source `books` over the inbox of a data folder."""
     inbox = data / "inbox"
     inbox.mkdir(exist_ok=True)
-    return Settings.model_validate(
-        {"data": data, "sources": {"books": {"kind": "files", "firm": "Own books", "tables": configured}}}
-    )
+    block = {"kind": "files", "firm": "Own books", "max_megabytes": max_megabytes, "tables": configured}
+    return Settings.model_validate({"data": data, "sources": {"books": block}})
 
 
 def put(data: Path, name: str, content: str | bytes) -> Path:
@@ -164,6 +165,34 @@ def test_several_files_make_one_table_and_half_copied_ones_wait(tmp_path: Path) 
         (b"id,n\n", {"encoding": "utf-9"}, "a.csv: the encoding 'utf-9' is not known."),
         (b'id,n\n1,"open\n2,3\n', {}, "a.csv: row 2 (line 3) is not CSV: unexpected end of data."),
         (b"id;n\n1;2\n", {}, "a.csv: its header is one column with ';' in it. Set delimiter to ';'."),
+        (b"\xef\xbb\xbfid;n\n1;2\n", {}, "a.csv: its header is one column with ';' in it. Set delimiter to ';'."),
+        (
+            b"\xef\xbb\xbfNr;Name, Vorname;n\n1;Ida, Q;2\n2;Ben;3\n",
+            {},
+            "a.csv, row 3: has 1 fields where the header has 2. Set delimiter to ';', which its header holds 2 times.",
+        ),
+        (
+            b"sep=;\nid;n\n1;2\n",
+            {},
+            "a.csv: row 1 only says which delimiter follows (sep=;). Set delimiter to ';' and header_row to 2.",
+        ),
+        (b"sep=;\nid;n\n1;2\n", {"delimiter": ";"}, "Set delimiter to ';' and header_row to 2."),
+        (
+            b"\xef\xbb\xbfid;n\n1;2\n",
+            {"delimiter": ";", "encoding": "cp1252"},
+            "a.csv: begins with the byte order mark of utf-8, but is read as cp1252. Set encoding to 'utf-8'.",
+        ),
+        (
+            "id,n\n1,2\n".encode("utf-16"),
+            {},
+            "a.csv: begins with the byte order mark of utf-16, but is read as utf-8. Set encoding to 'utf-16'.",
+        ),
+        (
+            b"id,n\n" + b"1,2\n" * 50_000 + b"2,\xe9\n",
+            {},
+            "a.csv: line 50002, byte 200007: 0xe9 is not utf-8. Set encoding",
+        ),
+        (b"id,n\n1,\xc3", {}, "a.csv: ends in the middle of a letter of utf-8. Copy it again, whole."),
         (b"id,n\n1,2\n", {"delimiter": "||"}, "a.csv: the delimiter '||' is not one character."),
         (b"id,n\n1,2\n", {"rename": {"x": "y"}}, "a.csv: rename names the column 'x', which the file does not have."),
         (b"id,n\n1,2\n", {"rename": {"n": "id"}}, "a.csv: rename gives the name 'id' to two columns."),
@@ -200,6 +229,104 @@ def test_a_sheet_that_is_missing_is_named_beside_those_that_are_there(tmp_path: 
         tmp_path, glob="a.xlsx", sheet="Feb"
     )
     assert "row 1 is no header" in refusal(tmp_path, glob="a.xlsx")
+
+
+class TestMergedHeaders:
+    """Headers of an Excel file whose cells are merged: read where the names are plain, else told by cell."""
+
+    @staticmethod
+    def book(data: Path, merged: dict[str, str], *rows: list[Any]) -> None:
+        """A sheet of rows from A1 on, some of its cells merged under a name."""
+        (data / "inbox").mkdir(exist_ok=True)
+        with xlsxwriter.Workbook(data / "inbox" / "a.xlsx") as book:
+            book.add_worksheet("Cover").merge_range("A1:Z1", "Not this one")
+            sheet = book.add_worksheet("Data & more")
+            for number, row in enumerate(rows):
+                sheet.write_row(number, 0, row)
+            for cells, name in merged.items():
+                sheet.merge_range(cells, name)
+
+    def test_a_name_over_several_columns_is_told_with_its_cells(self, tmp_path: Path) -> None:
+        self.book(tmp_path, {"B1:C1": "Amount"}, ["Client"], ["Ada", 1, 2])
+        told = refusal(tmp_path, glob="a.xlsx", sheet="Data & more")
+        assert "inbox/a.xlsx: row 1: 'Amount' stands in merged cells (B1:C1): C have no name." in told
+        assert "Set header_row to the row that names every column, or split the cell and name each." in told
+
+    def test_a_title_over_the_table_is_no_header(self, tmp_path: Path) -> None:
+        self.book(tmp_path, {"A1:C1": "March"}, [], ["Client", "Net", "Gross"], ["Ada", 1, 2])
+        assert "'March' stands in merged cells (A1:C1): B, C have no name." in refusal(
+            tmp_path, glob="a.xlsx", sheet="Data & more"
+        )
+        (row,) = read(tmp_path, glob="a.xlsx", sheet="Data & more", header_row=2)
+        assert (row["client"], row["net"], row["gross"]) == ("Ada", "1", "2")
+
+    def test_a_name_that_reaches_down_to_the_header_is_read(self, tmp_path: Path) -> None:
+        merged = {"A1:A2": "Client", "B1:C1": "Amount"}
+        self.book(tmp_path, merged, [], ["", "Net", "Gross"], ["Ada", 1, 2])
+        assert "'Amount' stands in merged cells" in refusal(tmp_path, glob="a.xlsx", sheet="Data & more")
+        (row,) = read(tmp_path, glob="a.xlsx", sheet="Data & more", header_row=2)
+        assert (row["client"], row["net"], row["gross"], row["_row"]) == ("Ada", "1", "2", "3")
+
+    def test_a_header_that_goes_on_below_is_told(self, tmp_path: Path) -> None:
+        self.book(tmp_path, {"A1:A2": "Client"}, ["", "Amount"], ["", "EUR"], ["Ada", 1])
+        told = refusal(tmp_path, glob="a.xlsx", sheet="Data & more")
+        assert "row 1: the header goes on in row 2, since A1:A2 are one cell. Set header_row to 2, or split" in told
+
+    def test_a_header_of_two_rows_that_names_each_column_once_is_read(self, tmp_path: Path) -> None:
+        self.book(
+            tmp_path, {"A1:A2": "Client", "B1:B2": "Amount", "A4:B4": "Ada Ltd"}, [], [], ["Bo", 1], [], ["Cy", 3]
+        )
+        rows = read(tmp_path, glob="a.xlsx", sheet="Data & more")
+        assert [(row["client"], row["amount"]) for row in rows] == [("Bo", "1"), ("Ada Ltd", None), ("Cy", "3")]
+
+
+class TestLargeFiles:
+    """What would not fit into memory is not read; what is read is read piece by piece."""
+
+    def test_two_gigabytes_are_refused_before_they_are_read(self, tmp_path: Path) -> None:
+        with put(tmp_path, "old.csv", "id\n1\n").open("ab") as file:
+            file.truncate(2_048_000_000)  # a hole: nothing of it is written
+        put(tmp_path, "new.csv", "id\n2\n")
+        told = refusal(tmp_path, glob="*.csv")
+        assert told.startswith(
+            "source books, table clients: holds 2,048 MB unpacked, more than the 256 MB that are read."
+        )
+        assert "The largest is inbox/old.csv. Take old files away, export fewer rows" in told
+        assert "raise max_megabytes in the block of the source: reading takes about 7 times as much memory." in told
+
+    def test_files_count_together_and_the_settings_say_how_much(self, tmp_path: Path) -> None:
+        for name in ("a.csv", "b.csv"):
+            put(tmp_path, name, "id\n" + "1234567\n" * 80_000)
+        assert len(tables("books", house(tmp_path, 2, clients={"glob": "*.csv"}), {})["clients"].read()) == 160_000
+        with pytest.raises(Fault, match=r"holds 1 MB unpacked, more than the 1 MB that are read"):
+            tables("books", house(tmp_path, 1, clients={"glob": "*.csv"}), {})["clients"].read()
+
+    @pytest.mark.parametrize("ending", ["xlsx", "parquet"])
+    def test_packed_files_count_by_what_they_unpack_to(self, tmp_path: Path, ending: str) -> None:
+        (tmp_path / "inbox").mkdir()
+        frame = pl.DataFrame({"id": [f"{number:060}" for number in range(30_000)]})
+        file = tmp_path / "inbox" / f"a.{ending}"
+        frame.write_parquet(file) if ending == "parquet" else frame.write_excel(file)
+        assert file.stat().st_size < 1_000_000
+        with pytest.raises(Fault, match="MB unpacked, more than the 1 MB that are read"):
+            tables("books", house(tmp_path, 1, clients={"glob": f"a.{ending}"}), {})["clients"].read()
+        assert len(tables("books", house(tmp_path, clients={"glob": f"a.{ending}"}), {})["clients"].read()) == 30_000
+
+    @pytest.mark.parametrize("ending", ["csv", "jsonl"])
+    def test_no_file_is_held_whole_beside_its_table(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+    ) -> None:
+        monkeypatch.setattr(files, "CHUNK_ROWS", 100)
+        line = "x" * 990 if ending == "csv" else json.dumps({"id": "x" * 980})
+        put(tmp_path, f"a.{ending}", ("id\n" if ending == "csv" else "") + f"{line}\n" * 8_000)
+        tracemalloc.start()
+        try:
+            frame = tables("books", house(tmp_path, clients={"glob": f"a.{ending}"}), {})["clients"].read()
+            peak = tracemalloc.get_traced_memory()[1]  # of Python's own objects; the table is none
+        finally:
+            tracemalloc.stop()
+        assert frame.height == 8_000
+        assert peak < 3_000_000
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_taken(tmp_path: Path) -> None:
