@@ -41,12 +41,13 @@ class Erp:
     def __init__(self, server: Postgres, name: str, data: Path) -> None:
         self.server, self.name, self.data = server, name, data
         self.url = server.database(name, *GATES)
+        self.more: dict[str, Any] = {}  # of the block
 
     def run(self, *statements: str) -> list[tuple[Any, ...]]:
         return self.server.run(self.name, *statements)
 
     def settings(self, **tables: Any) -> Settings:
-        block = {"kind": "sql", "url": self.url, "token_env": "ERP_PASSWORD", "tables": tables}
+        block = {"kind": "sql", "url": self.url, "token_env": "ERP_PASSWORD", "tables": tables, **self.more}
         return Settings.model_validate({"data": self.data, "sources": {"erp": block}})
 
     def pull(self, now: datetime = MONDAY, password: str = SECRET, **tables: Any) -> PullReport:
@@ -110,6 +111,7 @@ def test_what_is_not_a_number_or_an_instant_is_passed_on_or_named(erp: Erp) -> N
 
 
 def test_by_cursor_ties_are_found_and_nothing_is_loaded_when_nothing_changed(erp: Erp) -> None:
+    erp.more = {"lookback_seconds": 0, "sweep_hours": 999}
     assert erp.pull(gates=BY_CURSOR).rows == {"gates": 2}
     assert not erp.pull(gates=BY_CURSOR).changed
     erp.run("insert into gates values (3, 'Launch', '2026-03-01 10:00Z')")  # the very instant of the newest
