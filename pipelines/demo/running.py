@@ -43,6 +43,7 @@ PATIENCE_SECONDS = 60.0
 _HOMES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {"northlight": ("US", "NY"), "relay": ("US", "CA"), "hearth": ("US", "NY")}
 )
+TARGETS: Mapping[str, float] = MappingProxyType({"F1": 24, "F8": 75, "B1": 5, "S2": 70, "B5": 45})
 _OURS = "# Written anew by every `milepost demo`."
 
 
@@ -202,6 +203,7 @@ def _config(plan: Plan, portal: str) -> str:
         lines += [f'country = "{country}" # where the firm works: its team\'s weekends and public holidays']
         lines += [f'subdivision = "{state}" # the state whose holidays they are']
         lines += [f"token_file = '{plan.data / 'tokens' / name}'"]
+    lines += ["", "[targets]", *(f"{measure} = {target}" for measure, target in TARGETS.items())]
     return "\n".join(lines) + "\n"
 
 
