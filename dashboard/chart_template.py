@@ -124,7 +124,7 @@ def short(label: str | None, most: int = 26) -> str:
 
 def time_axis(layout: Figure) -> None:
     """Months across, in the reader's order of dates; two lines fit a narrow screen."""
-    layout["xaxis"].update(type="date", showgrid=False, nticks=7, tickangle=0, tickformat=current().axis)
+    layout["xaxis"].update(type="date", showgrid=False, nticks=5, tickangle=0, tickformat=current().axis)
 
 
 def iso(value: date | datetime) -> str:

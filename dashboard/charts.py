@@ -84,6 +84,19 @@ def thinned(curve: pl.DataFrame, group: str, along: str, most: int = 240) -> pl.
     return kept.drop("place", "steps")
 
 
+def told_apart(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows with a `label`, the project's name; projects of one name get a number, so that each is drawn apart."""
+    seen: dict[str, list[str]] = {}
+    for name, project in rows.select("project", "project_id").unique(maintain_order=True).rows():
+        seen.setdefault(name, []).append(project)
+    labels = {
+        project: f"{name} ({place})" if len(ids) > 1 else name
+        for name, ids in seen.items()
+        for place, project in enumerate(ids, 1)
+    }
+    return rows.with_columns(pl.col("project_id").replace_strict(labels, default=None).alias("label"))
+
+
 def ledger(
     reading: Reading,
     frame: pl.DataFrame,

@@ -48,8 +48,8 @@ def _body(reading: Reading, question: Question) -> None:
     html(f'<p class="mp-lead">{escape(about.definition)}</p>{_asked(reading, question, told)}')
     left_out = why.matched_rows - why.counted_rows
     html(
-        f'<h4 class="mp-h4">Rows used: {escape(explaining.used(why))}</h4>'
-        f'<h4 class="mp-h4">Rows left out: {left_out:,} of the {why.matched_rows:,} that the filter lets through</h4>'
+        f'<h3 class="mp-h3">Rows used: {escape(explaining.used(why))}</h3>'
+        f'<h3 class="mp-h3">Rows left out: {left_out:,} of the {why.matched_rows:,} that the filter lets through</h3>'
     )
     if why.left_out:
         rows = "".join(
@@ -61,7 +61,7 @@ def _body(reading: Reading, question: Question) -> None:
         _moved(reading, question)
     differs = explaining.differences(about.id)
     if differs:
-        html('<h4 class="mp-h4">Why this may differ</h4>')
+        html('<h3 class="mp-h3">Why this may differ</h3>')
         html("".join(f"<p class='mp-differs'><b>{escape(t)}</b> {escape(text)}</p>" for t, text in differs.items()))
     with st.expander(f"Rule {about.rule}"):
         st.markdown(why.rule)
@@ -96,7 +96,7 @@ def _moved(reading: Reading, question: Question) -> None:
     about = catalogue()[question.measure]
     found = reading.store.moved(reading.then, then, question)
     counts = f"{found.came:,} came, {found.went:,} went, {found.changed:,} count for another value"
-    html(f'<h4 class="mp-h4">What changed since {day(reading.then.rewound_to)}: {counts}</h4>')
+    html(f'<h3 class="mp-h3">What changed since {day(reading.then.rewound_to)}: {counts}</h3>')
     unit = about.unit if about.kind not in ("share", "ratio", "steps") else "ratio"
     rows = "".join(
         f"<tr><td>{r['change']}</td><td>{escape(r['label'] or ABSENT)}</td><td>{plain(r['then'], unit)}</td>"

@@ -351,7 +351,7 @@ def _make_room(layout: Figure, ends: Sequence[float], least: float = 0.0) -> Non
     """Room at the right for the words at the bars' ends."""
     most = max(ends, default=0.0)
     if most > least:
-        layout["xaxis"]["range"] = [least, most + 0.16 * (most - least)]
+        layout["xaxis"]["range"] = [least, most + 0.26 * (most - least)]
 
 
 def _bin_width(values: Sequence[float]) -> float:

@@ -165,7 +165,7 @@ def section(title: str, words: str = "", *defined: str) -> DeltaGenerator:
     """A heading, its caption (units, n) and definitions made below. Returns the place at its right for tools."""
     row = st.container(horizontal=True, vertical_alignment="bottom", gap="small")
     told = (f'<p class="mp-caption">{escape(words)}</p>' if words else "") + "".join(defined)
-    row.html(f'<div class="mp mp-section"><h3>{escape(title)}</h3>{told}</div>')
+    row.html(f'<div class="mp mp-section"><h2>{escape(title)}</h2>{told}</div>')
     return row
 
 
@@ -291,7 +291,7 @@ def multiples(frame: pl.DataFrame, *, panel: str, row: str, order: Sequence[str]
     for name in [one for one in order if any(r[panel] == one for r in rows)]:
         mine = sorted((r for r in rows if r[panel] == name), key=lambda r: -r["value"])[:most]
         lines = "".join(_panel_line(r, row, unit, longest) for r in mine)
-        panels += f"<section><h4>{escape(name)}</h4><ul>{lines}</ul></section>"
+        panels += f"<section><h3>{escape(name)}</h3><ul>{lines}</ul></section>"
     html(f'<div class="mp-multiples">{panels}</div>')
 
 

@@ -67,7 +67,7 @@ def _draw(reading: Reading, tile: Tile) -> None:
     target = _target(reading, about, value)
     html(
         f'<section class="mp-tile" data-measure="{about.id}" data-value="{"" if value is None else value}">'
-        f"<h3>{escape(label)}</h3>{number}{_change(reading, about, value)}{_spark(reading, about, label)}{target}"
+        f"<h2>{escape(label)}</h2>{number}{_change(reading, about, value)}{_spark(reading, about, label)}{target}"
         f'<p class="mp-basis">{escape(rests)}</p></section>'
     )
     explain.button(reading, tile.measure, f"tile_{tile.measure}")

@@ -168,7 +168,7 @@ def portfolio(frame: pl.DataFrame, *, as_of: datetime) -> Figure:
     `approved_at`. Full: approved. Hollow: planned, crossed once past its date. Grey ghost: baseline.
     """
     rows = frame.to_dicts()
-    names = {label: short(label, 34) for label in list(dict.fromkeys(row["label"] for row in rows))[::-1]}
+    names = {label: short(label, 28) for label in list(dict.fromkeys(row["label"] for row in rows))[::-1]}
     bars_: dict[str, list[Any]] = {"x": [], "y": []}
     for label, name in names.items():
         mine = [row for row in rows if row["label"] == label]

@@ -17,7 +17,7 @@ from dashboard.export import Sheets, Table
 from dashboard.filters import code
 from dashboard.numbers import day, instant, plain, worded
 
-LEAD = "What a client may be shown: its own milestones, what is waited for, papers and the next payment. Safe to share."
+LEAD = "What a client may be shown of its own projects: milestones, what is waited for, papers, the next payment."
 GATES = ["project", "sequence", "gate_label", "status", "due_on", "approved_at"]
 ASKED = ["project", "gate_label", "submitted_at", "waiting_days"]
 PAPERS = ["project", "gate_label", "type", "received_at", "expires_on", "is_missing"]
@@ -176,13 +176,14 @@ def _timeline(reading: Reading, client_id: str, gates: pl.DataFrame) -> None:
     charts.chart(
         reading,
         "client_gates",
-        _told_apart(gates),
+        charts.told_apart(gates),
         lambda f: timelines.portfolio(f, as_of=reading.as_of),
         alt="Each project's milestones on a time line",
         about=client_id,
     )
     reading.sheets.tables.clear()  # what the figure needs is more than the client is shown
-    shown = gates.select(GATES).with_columns(pl.col("status").replace(SEEN))
+    apart = charts.told_apart(gates).with_columns(pl.col("label").alias("project"), pl.col("status").replace(SEEN))
+    shown = apart.select(GATES)
     charts.ledger(
         reading,
         shown,
@@ -192,19 +193,6 @@ def _timeline(reading: Reading, client_id: str, gates: pl.DataFrame) -> None:
         at=st.container(),
         title="Milestones",
     )
-
-
-def _told_apart(gates: pl.DataFrame) -> pl.DataFrame:
-    """Projects of one name get a number, so that each has a row of its own."""
-    seen: dict[str, list[str]] = {}
-    for name, project in gates.select("project", "project_id").unique(maintain_order=True).rows():
-        seen.setdefault(name, []).append(project)
-    labels = {
-        project: f"{name} ({place})" if len(ids) > 1 else name
-        for name, ids in seen.items()
-        for place, project in enumerate(ids, 1)
-    }
-    return gates.with_columns(pl.col("project_id").replace_strict(labels, default=None).alias("label"))
 
 
 def _list(reading: Reading, frame: pl.DataFrame, *, title: str, words: str, none: str, key: str) -> None:

@@ -19,7 +19,6 @@ OVERDUE = [
     "project_id", "schedule_variance_days", "gate_label", "client", "project", "owner_team", "status", "baseline_on",
     "due_on", "plan_change_count", "source_url",
 ]  # fmt: skip
-LABEL = pl.concat_str("client", "project", separator=" · ")
 
 
 def page(reading: Reading) -> None:
@@ -55,7 +54,7 @@ def _portfolio(reading: Reading) -> None:
     gates = reading.table(
         "gates", GATES, ("project_id", "in", shown["project_id"].to_list()), ("status", "<>", "waived")
     )
-    frame = shown.join(gates, on="project_id", how="inner", maintain_order="left").with_columns(LABEL.alias("label"))
+    frame = charts.told_apart(shown.join(gates, on="project_id", how="inner", maintain_order="left"))
     charts.chart(
         reading,
         "portfolio",
