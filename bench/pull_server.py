@@ -29,6 +29,7 @@ SOURCES: dict[str, type[tools.Source]] = {
     "jira": vendors.Jira,
     "asana": vendors.Asana,
     "stripe": vendors.Stripe,
+    "xero": vendors.Xero,
 }
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _DATE = format_datetime(tools.NOW, usegmt=True).encode()
@@ -51,11 +52,11 @@ class Conversation(asyncio.Protocol):
         length = int(told[1]) if (told := _LENGTH.search(head)) else 0
         if ends and len(rest) >= length:
             self._heard = rest[length:]
-            self._transport.write(self._answer(head.split(b" ", 2)[1].decode(), rest[:length]))
+            self._transport.write(self._answer(head, rest[:length]))
 
-    def _answer(self, target: str, content: bytes) -> bytes:
-        told = urlsplit(target)
-        asked = tools.Asked(told.path, parse_qs(told.query), content)
+    def _answer(self, asked_head: bytes, content: bytes) -> bytes:
+        told = urlsplit(asked_head.split(b" ", 2)[1].decode())
+        asked = tools.Asked(told.path, parse_qs(told.query), asked_head, content)
         body = b'{"held":%d}' % self._tool.held if told.path == "/held" else self._tool.answer(asked)
         if body is None:
             return b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"

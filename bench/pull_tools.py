@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sqlite3
 from abc import ABC, abstractmethod
 from bisect import bisect_left
@@ -34,6 +35,7 @@ class Asked:
 
     path: str
     query: Mapping[str, list[str]]
+    head: bytes
     content: bytes
 
     def told(self, name: str) -> str | None:
@@ -41,6 +43,10 @@ class Asked:
 
     def number(self, name: str, absent: int = 0) -> int:
         return int(self.query[name][-1]) if name in self.query else absent
+
+    def header(self, name: str) -> str | None:
+        found = re.search(rb"\r\n%b: *([^\r]*)" % name.encode(), self.head, re.IGNORECASE)
+        return found[1].decode() if found else None
 
     @property
     def body(self) -> Any:
@@ -95,7 +101,9 @@ def iso(at: datetime) -> str:
 
 
 class Source:
-    """What is pulled. `BLOCK` is what its block of settings says beside its kind and, of a tool, url and token."""
+    """What is pulled. `BLOCK` is what its block of settings says beside its kind and, of a tool, url and token; `$url`
+    in it is that of the tool.
+    """
 
     BLOCK: ClassVar[str] = ""
     ASKED_SINGLY: ClassVar[bool] = False  # whether every record costs a request of its own

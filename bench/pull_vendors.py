@@ -459,11 +459,92 @@ class Stripe(Tool):
         }  # fmt: skip
 
 
+class Xero(Tool):
+    """Contacts, invoices, credit notes, payments and quotes, page by page.
+
+    Histories are asked for one by one, 300 of a list in a pull: so no more than the newest invoices have left the state
+    of a draft, in which there is none to read.
+    """
+
+    BLOCK = """
+identity_url = "$url/token"
+client_id = "bench"
+"""
+    SHARES: ClassVar = {"Contacts": 4, "Invoices": 50, "CreditNotes": 2, "Payments": 40, "Quotes": 4}
+    DATED = 250
+
+    def __init__(self, records: int, seed: int) -> None:  # noqa: ARG002 - nothing is drawn
+        self._shelves = {name: self._shelf(name, records * share // 100) for name, share in self.SHARES.items()}
+        changes = [
+            {"Changes": change, "DateUTC": slashed(NOW - timedelta(days=9)), "User": PEOPLE[0], "Details": "INV"}
+            for change in ("Created", "Approved", "Invoice sent")
+        ]
+        self._history = rendered({"HistoryRecords": changes})
+        dated = min(self.DATED, len(self._shelves["Invoices"]))
+        self.held = sum(map(len, self._shelves.values())) + dated
+
+    def answer(self, asked: Asked) -> bytes | None:
+        if asked.path == "/token":
+            return b'{"access_token":"bench","expires_in":1800,"token_type":"Bearer"}'
+        if asked.path.endswith("/History"):
+            return self._history
+        name = asked.path.removeprefix("/")
+        held = self._shelves.get(name)
+        if held is None:
+            return None
+        first, size = held.since(asked.header("If-Modified-Since")), asked.number("pageSize", 100)
+        start = first + (asked.number("page") - 1) * size
+        listed = held.page(start, size, keys_alone=asked.told("summaryOnly") == "true")
+        pages = -(-(len(held) - first) // size)
+        return b'{"Status":"OK","pagination":{"pageCount":%d},"%b":[%b]}' % (pages, name.encode(), listed)
+
+    def _shelf(self, name: str, count: int) -> Shelf:
+        return shelf(
+            (self._told(name, number, count) for number in range(count)),
+            lambda one: iso(moment(int(one[f"{name[:-1]}ID"][:8]), count)),
+            lambda one: {key: value for key, value in one.items() if key != "LineItems"},
+        )
+
+    def _told(self, name: str, number: int, of: int) -> Record:
+        at, amount = moment(number, of), float(1000 + number % 9000)
+        key = f"{number:08}-0000-0000-0000-000000000000"
+        shared: Record = {f"{name[:-1]}ID": key, "UpdatedDateUTC": slashed(at)}
+        client = {"ContactID": f"{number % 100:08}-0000-0000-0000-000000000000", "Name": CLIENTS[number % len(CLIENTS)]}
+        if name == "Contacts":
+            return {**shared, "Name": f"{CLIENTS[number % len(CLIENTS)]} {number}", "ContactStatus": "ACTIVE",
+                    "IsCustomer": True, "IsSupplier": False, "Addresses": [], "Phones": [], "ContactGroups": [],
+                    "ContactPersons": [], "HasAttachments": False, "HasValidationErrors": False}  # fmt: skip
+        if name == "Payments":
+            bill = {"Type": "ACCREC", "InvoiceID": key, "Contact": client, "LineItems": [],
+                    "CurrencyCode": "NZD", "HasErrors": False}  # fmt: skip
+            return {**shared, "Date": slashed(at), "Amount": amount, "BankAmount": amount, "Reference": "",
+                    "CurrencyRate": 1.0, "PaymentType": "ACCRECPAYMENT", "Status": "AUTHORISED", "HasAccount": True,
+                    "IsReconciled": False, "HasValidationErrors": False, "Invoice": bill}  # fmt: skip
+        project = {"Name": "Project", "Option": f"P-{number // PER_PROJECT}"}
+        line = {"LineItemID": key, "Description": f"{GATES[number % len(GATES)]}, as agreed",
+                "Quantity": 1.0, "UnitAmount": amount, "LineAmount": amount, "TaxType": "OUTPUT2", "TaxAmount": 0.0,
+                "AccountCode": "200", "Tracking": [project]}  # fmt: skip
+        is_issued = name == "Invoices" and number >= of - self.DATED
+        return {
+            **shared, "Type": "ACCRECCREDIT" if name == "CreditNotes" else "ACCREC", "Contact": client,
+            f"{name[:-1]}Number": f"{name[:3].upper()}-{number:06}", "LineItems": [line], "Date": slashed(at),
+            "DueDate": slashed(at), "Status": "AUTHORISED" if is_issued else "DRAFT", "LineAmountTypes": "Exclusive",
+            "SubTotal": amount, "TotalTax": 0.0, "Total": amount, "CurrencyCode": "NZD", "CurrencyRate": 1.0,
+            "AmountDue": amount, "AmountPaid": 0.0, "AmountCredited": 0.0, "Payments": [], "CreditNotes": [],
+            "Prepayments": [], "Overpayments": [], "HasAttachments": False, "HasErrors": False, "IsDiscounted": False,
+            "SentToContact": is_issued,
+        }  # fmt: skip
+
+
 # --- instants as vendors write them ----------------------------------------------------------------------
 
 
 def milliseconds(at: datetime) -> str:
     return f"{at:%Y-%m-%dT%H:%M:%S}.000Z"
+
+
+def slashed(at: datetime) -> str:
+    return f"/Date({int(at.timestamp())}000+0000)/"
 
 
 def stamp(at: datetime) -> Record:

@@ -82,7 +82,9 @@ def measured(data: Path, kind: str, records: int, seed: int) -> dict[str, Any]:
         held, found = made.write(data, count), pulled(data, f'kind = "{kind}"', made.BLOCK)
     else:
         with serving(data, kind, count, seed) as (url, held):
-            found = pulled(data, f'kind = "{kind}"\nurl = "{url}"\ntoken_env = "BENCH_TOKEN"', made.BLOCK)
+            found = pulled(
+                data, f'kind = "{kind}"\nurl = "{url}"\ntoken_env = "BENCH_TOKEN"', made.BLOCK.replace("$url", url)
+            )
     if found["rows"] != held:
         raise Amiss(f"{kind} landed {found['rows']:,} of {held:,} records")
     if news := [name for name in ("later", "swept") if found[name]["changed"]]:
