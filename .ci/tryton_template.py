@@ -117,9 +117,11 @@ def _sell(accounts: dict[str, Model]) -> None:
     (unit,) = Uom.find([("name", "=", "Unit")])
     unit.rounding, unit.digits = 0.01, 2
     unit.save()
-    gate = Template(name="Gate", type="service", list_price=Decimal("1000"))
-    gate.default_uom, gate.account_category = unit, category
-    gate.save()
+    (hour,) = Uom.find([("name", "=", "Hour")])
+    for name, measure, price in (("Gate", unit, "1000"), ("Hour", hour, "80")):
+        sold = Template(name=name, type="service", list_price=Decimal(price))
+        sold.default_uom, sold.account_category = measure, category
+        sold.save()
 
 
 def _be_paid(accounts: dict[str, Model]) -> None:

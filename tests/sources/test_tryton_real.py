@@ -218,6 +218,11 @@ def bills(tryton: Tryton, firm: Firm) -> Iterator[tuple[dict[str, int], duckdb.D
     tryton.pay(sent("lost", day(4, 5), ("Lost", "500.00")), "450", day(5, 2), rest="writeoff")
     tryton.cancel(sent("wrong", day(4, 8), ("Wrong", "800.00")))
     tryton.pay(sent("in parts", day(4, 9), ("In parts", "1000.00"), term="Two parts"), "400", day(4, 22))
+    sent("put off", day(4, 9), ("Put off", "1000.00"))
+    tryton.reschedule(names["put off"], (day(8, 3), "400"), (day(9, 1), "600"))
+    tryton.pay(names["put off"], "400", day(8, 5))
+    both = sent("one", day(4, 9), ("One", "100.00")), sent("other", day(4, 10), ("Other", "200.00"))
+    tryton.settle(*both, lines=[tryton.receive(names["client"], "300", day(5, 1))])
     tryton.pay(sent("euros", day(4, 10), ("Euros", "100.00"), currency="EUR"), "100.00", day(4, 23))
     names["draft"] = tryton.invoice(names["client"], [("Second half", "250.00")], reference="CO-7", on=day(4, 11))
     names["cancelled draft"] = tryton.invoice(names["client"], [("Never", "5.00")])
@@ -239,6 +244,13 @@ def _billed_by_progress(tryton: Tryton, client: int) -> dict[str, int]:
     for part in ("Concept", "first", "second"):
         tryton.set_status(names[part], "Approved")
     (names["by progress"],), (names["twins"],) = tryton.bill(portal), tryton.bill(twins)
+    flat = tryton.project("Flat", client, [("Cut", "700.00")], project_invoice_method="effort")
+    hourly = tryton.project("Hourly", client, project_invoice_method="timesheet")
+    names["Cut"] = tryton.tasks(flat)["Cut"]
+    names["Advice"] = tryton.task(hourly, "Advice", product=tryton.product("Hour"), list_price=Decimal(80))
+    tryton.set_status(names["Cut"], "Approved")
+    tryton.work_hours(names["Advice"], 3, day(3, 2))
+    (names["by effort"],), (names["by hours"],) = tryton.bill(flat), tryton.bill(hourly)
     return names
 
 
@@ -260,6 +272,15 @@ def test_a_bill_made_from_progress_bills_its_gate(bills: Any) -> None:
         Decimal("3000.00"),
         Decimal("3000.00"),
     )
+
+
+@pytest.mark.parametrize(("bill", "gate", "amount"), [("by effort", "Cut", 700), ("by hours", "Advice", 240)])
+def test_a_draft_made_from_effort_or_hours_names_its_gate(bills: Any, bill: str, gate: str, amount: int) -> None:
+    names, con = bills
+    found = con.sql(f"""
+        select milestone_id, amount, link_method from staging.invoice_lines where invoice_id = 'desk:{names[bill]}'
+    """).fetchall()
+    assert found == [(f"desk:{names[gate]}", Decimal(amount), "native")]
 
 
 def test_two_gates_in_one_line_share_it_to_the_cent(bills: Any) -> None:
@@ -318,6 +339,21 @@ def test_an_invoice_in_parts_is_open_until_its_last_day(bills: Any) -> None:
     names, con = bills
     found = invoice(con, names["in parts"], "status, open_amount_local, due_on, aging_bucket")
     assert found == ("open", Decimal(600), day(6, 8), "over 90")
+
+
+def test_new_terms_move_the_due_date_and_pay_nothing(bills: Any) -> None:
+    names, con = bills
+    found = invoice(con, names["put off"], "status, paid_amount_local, open_amount_local, due_on")
+    assert found == ("open", Decimal(400), Decimal(600), day(9, 1))
+
+
+def test_money_for_two_invoices_is_shared_out_between_them(bills: Any) -> None:
+    names, con = bills
+    for name, amount in (("one", 100), ("other", 200)):
+        found = con.sql(
+            f"select amount_local, received_at::date from marts.payments where invoice_id = 'desk:{names[name]}'"
+        ).fetchall()
+        assert found == [(Decimal(amount), day(5, 1))]
 
 
 def test_money_keeps_its_currency_whatever_the_exchange_brought(bills: Any) -> None:

@@ -24,7 +24,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -94,7 +94,7 @@ class Tryton:
     def task(self, parent: int, name: str, price: str | None = None, **values: Any) -> int:
         told: dict[str, Any] = {"type": "task", "parent": parent, "status": self.status("Open"), "name": name}
         if price is not None:
-            told |= {"product": self._product, "list_price": Decimal(price)}
+            told |= {"product": self.product("Gate"), "list_price": Decimal(price)}
         return self.create("project.work", {"company": self.company, **told, **values})
 
     def number_tasks(self, prefix: str) -> None:
@@ -110,6 +110,13 @@ class Tryton:
         (told,) = self.search("project.work.status", [["name", "=", status]], ["progress"])
         progress = {} if told["progress"] is None else {"progress": told["progress"]}
         self.write("project.work", work, {"status": told["id"], **progress})
+
+    def work_hours(self, task: int, hours: int, on: date) -> None:
+        """Books hours on a task."""
+        self.write("project.work", task, {"timesheet_available": True})
+        (sheet,) = self.search("timesheet.work", [["origin", "=", f"project.work,{task}"]])
+        told = {"company": self.company, "employee": self._employee, "date": on, "work": sheet["id"]}
+        self.create("timesheet.line", {**told, "duration": timedelta(hours=hours)})
 
     def bill(self, project: int) -> list[int]:
         """Makes the draft invoices of a project for what its tasks have come forward."""
@@ -182,10 +189,34 @@ class Tryton:
             done = step({"start": {"with_refund": refund, "invoice_date": on}}, "credit")
         return int(done["actions"][0][1]["res_id"][0])
 
-    def settle(self, *invoices: int) -> None:
-        """Reconciles what is open of invoices and credit notes, and the payments of them, which must come to nothing."""
+    def receive(self, party: int, amount: str, on: date) -> int:
+        """Money of a client, not told what it is for; returns its line in the client's account."""
+        (period,) = self.search("account.period", [["start_date", "<=", on], ["end_date", ">=", on]])
+        sides = (
+            {
+                "account": self._found("account.account", "code", "1.1.1"),
+                "debit": Decimal(amount),
+                "credit": Decimal(0),
+            },
+            {"account": self._account("receivable"), "debit": Decimal(0), "credit": Decimal(amount), "party": party},
+        )
+        told = {"company": self.company, "journal": self._found("account.journal", "type", "cash"), "date": on}
+        move = self.create("account.move", {**told, "period": period["id"], "lines": [["create", sides]]})
+        self.press("account.move", move, "post")
+        (line,) = self.search("account.move.line", [["move", "=", move], ["party", "=", party]])
+        return int(line["id"])
+
+    def reschedule(self, invoice: int, *parts: tuple[date, str]) -> None:
+        """Agrees on other days for what is open of an invoice."""
+        told = self.read("account.invoice", invoice, ["lines_to_pay", "currency.id"])
+        terms = [{"date": on, "amount": Decimal(amount), "currency": told["currency"]["id"]} for on, amount in parts]
+        with self._wizard("account.move.line.reschedule", "account.move.line", told["lines_to_pay"]) as step:
+            step({"preview": {"journal": self._journal, "terms": terms}}, "reschedule")
+
+    def settle(self, *invoices: int, lines: Sequence[int] = ()) -> None:
+        """Reconciles what is open of invoices and credit notes, their payments and other lines: it must come to nothing."""
         kept = [self.read("account.invoice", one, ["lines_to_pay", "payment_lines"]) for one in invoices]
-        lines = sorted({line for one in kept for line in (*one["lines_to_pay"], *one["payment_lines"])})
+        lines = sorted({*lines, *(line for one in kept for line in (*one["lines_to_pay"], *one["payment_lines"]))})
         with self._wizard("account.move.reconcile_lines", "account.move.line", lines) as step:
             step({}, "start")
 
@@ -251,6 +282,10 @@ class Tryton:
     def company(self) -> int:
         return int(self.search("company.company")[0]["id"])
 
+    def product(self, name: str) -> int:
+        """Gate is sold by the piece, Hour by the hour."""
+        return self._found("product.product", "template.name", name)
+
     def status(self, name: str) -> int:
         return self._found("project.work.status", "name", name)
 
@@ -304,12 +339,12 @@ class Tryton:
         return int(rows[0]["id"]) if rows else self.create("country.subdivision", told)
 
     @cached_property
-    def _journal(self) -> int:
-        return self._found("account.journal", "type", "revenue")
+    def _employee(self) -> int:
+        return self.create("company.employee", {"party": self.party("Jo March"), "company": self.company})
 
     @cached_property
-    def _product(self) -> int:
-        return self._found("product.product", "template.name", "Gate")
+    def _journal(self) -> int:
+        return self._found("account.journal", "type", "revenue")
 
     @cached_property
     def _login(self) -> str:
@@ -386,6 +421,8 @@ def _typed(value: Any) -> Any:
     if isinstance(value, datetime):
         names = ("year", "month", "day", "hour", "minute", "second", "microsecond")
         return {"__class__": "datetime", **{name: getattr(value, name) for name in names}}
+    if isinstance(value, timedelta):
+        return {"__class__": "timedelta", "seconds": value.total_seconds()}
     return {"__class__": "date", "year": value.year, "month": value.month, "day": value.day}
 
 
