@@ -11,6 +11,7 @@ What stays out: reading the files people write links in, and the worklists of wh
 | manual | the links file: an invoice, a line of it or all, and the gate or change order; `none` for neither | 1 |
 | native | the tool's own link | 1 where the tool says no other |
 | field | `reference` with an id, key or number; with a name | 0.95; 0.9 |
+| | the number of an invoice of one line with what a gate's own field names | 0.95 |
 | number | a gate's or change order's number as a word of its own in reference, description or invoice number | 0.85 |
 | text | a gate's name within the description; the longest name counts | 0.7; 0.6 where the project is not known |
 """
@@ -112,10 +113,10 @@ where milestone_id is not null or change_order_id is not null
 _TARGETS = """
 create or replace temp table targets as
 with everything as (
-  select 'gate' as kind, milestone_id as id, source_key, number, name, project_id, source
+  select 'gate' as kind, milestone_id as id, source_key, number, name, invoice, project_id, source
   from staging.milestones where reject_reason is null
   union all
-  select 'change order', change_order_id, source_key, number, title, project_id, source
+  select 'change order', change_order_id, source_key, number, title, null, project_id, source
   from staging.change_orders where reject_reason is null
 )
 select everything.* exclude (source), coalesce(clients.merged_into_id, clients.client_id) as client_id,
@@ -132,7 +133,8 @@ select lines.invoice_line_id, lines.invoice_id, lines.source_key, lines.line, li
   invoices.number as invoice_number, invoices.source_key as invoice_key,
   coalesce(clients.merged_into_id, clients.client_id) as client_id,
   projects.project_id, normal_name(projects.name) as project_name,
-  concat_ws(' ', lines.reference, lines.description, invoices.number) as words
+  concat_ws(' ', lines.reference, lines.description, invoices.number) as words,
+  count(*) over (partition by lines.invoice_id) as lines
 from staging.invoice_lines as lines
 inner join staging.invoices as invoices on lines.invoice_id = invoices.invoice_id and invoices.reject_reason is null
 inner join staging.clients as clients on invoices.client_id = clients.client_id
@@ -171,13 +173,15 @@ select unlinked.invoice_line_id, targets.kind, targets.id,
   case
     when unlinked.reference = targets.id then 1
     when lower(trim(unlinked.reference)) in (lower(targets.number), lower(targets.source_key)) then 2
-    else 3
+    when normal_name(unlinked.reference) = targets.normal then 3
+    else 4
   end as place
 from unlinked
 inner join targets on {_TOGETHER}
 where unlinked.reference = targets.id
   or lower(trim(unlinked.reference)) in (lower(targets.number), lower(targets.source_key))
   or (normal_name(unlinked.reference) = targets.normal and targets.normal <> '')
+  or (unlinked.lines = 1 and lower(trim(targets.invoice)) = lower(unlinked.invoice_number))
 """,
     "number": f"""
 with words as (

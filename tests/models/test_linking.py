@@ -47,6 +47,7 @@ def linked(
     invoice: dict[str, Any] = INVOICE,
     books: Rows = ({**CLIENT, "source_key": "9"},),
     names: Sequence[tuple[str, str]] = (),
+    gates: Rows = GATES,
 ) -> list[tuple[Any, ...]]:
     """Gates in a tool, invoices in the books, one firm: (line, gate, change order, method, confidence) after staging."""
     prepare(con, sources=("tool", "books"))
@@ -58,7 +59,7 @@ def linked(
     for pair in names:
         con.execute("insert into reference.client_names values (?, ?)", pair)
     receive(
-        con, "tool", {"clients": [CLIENT], "projects": [PROJECT, SECOND], "milestones": GATES, "change_orders": [ORDER]}
+        con, "tool", {"clients": [CLIENT], "projects": [PROJECT, SECOND], "milestones": gates, "change_orders": [ORDER]}
     )
     receive(
         con, "books", {"clients": books, "invoices": [invoice], "invoice_lines": [{**LINE, **line} for line in lines]}
@@ -126,6 +127,21 @@ def test_a_name_that_two_projects_go_by_is_none_of_them(con: duckdb.DuckDBPyConn
 @pytest.mark.parametrize("reference", ["tool:g2", "g2", "reb-12 ", "REB-12"])
 def test_a_field_that_names_a_gates_key_or_number_links_it(con: duckdb.DuckDBPyConnection, reference: str) -> None:
     assert bills(con, reference=reference) == ("tool:g2", "field", 0.95)
+
+
+def test_an_invoice_of_one_line_that_a_gate_names_bills_that_gate(con: duckdb.DuckDBPyConnection) -> None:
+    gates = [{**GATES[0], "invoice": " 2026-001 "}, *GATES[1:]]
+    assert linked(con, {"description": "Second half"}, gates=gates) == [("books:l1", "tool:g1", None, "field", 0.95)]
+
+
+def test_an_invoice_that_a_gate_names_decides_nothing_between_several_lines_or_gates(
+    con: duckdb.DuckDBPyConnection,
+) -> None:
+    gates = [{**GATES[0], "invoice": "2026-001"}, *GATES[1:]]
+    lines = ({"source_key": "l1", "description": "For REB-12"}, {"source_key": "l2", "description": "Travel"})
+    assert [row[1] for row in linked(con, *lines, gates=gates)] == ["tool:g2", None]
+    gates = [{**gate, "invoice": "2026-001"} for gate in GATES]
+    assert linked(con, {"description": "Both"}, gates=gates) == [("books:l1", None, None, None, None)]
 
 
 def test_a_field_that_holds_a_gates_name_links_it_less_surely(con: duckdb.DuckDBPyConnection) -> None:
