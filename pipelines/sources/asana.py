@@ -70,7 +70,7 @@ def probe(name: str, settings: Settings, environ: Mapping[str, str], patience: P
     """Asks for the projects and for a task of the first, with all that a pull asks for."""
     block = cast(AsanaSource, settings.sources[name])
     asana = _Workspace(opened(name, block, environ, patience), block)
-    asana.answered("/tasks", {"project": asana.projects[0]["gid"], "limit": 1, "opt_fields": asana.task_fields})
+    asana.answered(f"/tasks?project={asana.projects[0]['gid']}", {"limit": 1, "opt_fields": asana.task_fields})
     return asana.door.headroom
 
 
@@ -120,8 +120,8 @@ class _Workspace:
             yield [task for task in page if task["resource_subtype"] in GATES]
 
     def _tasks_of(self, project: Record, fields: str, only: Mapping[str, str]) -> Iterator[list[Record]]:
-        asked = {"project": project["gid"], "opt_fields": fields, **only}
-        return self.listed("/tasks", asked, ("gid", *KEYS))
+        path = f"/tasks?project={project['gid']}"  # so that a message names the project
+        return self.listed(path, {"opt_fields": fields, **only}, ("gid", *KEYS))
 
     def _task(self, gid: str) -> list[Record]:
         """One task, which a list of what was modified did not show though it was: lists move while they are read."""
@@ -209,7 +209,7 @@ class _Workspace:
                 "Custom fields need a paid plan of Asana: leave fields out of the block, or let a paying account ask."
             )
             raise self.door.fault(path, f"is for paid plans alone (402){words}.", cure)
-        if path == "/tasks" and self.begun is None:
+        if path.startswith("/tasks?") and self.begun is None:
             self.begun = _said_date(answer)
         return answer
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -14,6 +16,8 @@ from loopback import Loopback, Reply, serving
 from pulled import Pulled
 
 from models.faults import Fault
+from pipelines.settings import PROJECT, Settings
+from pipelines.source_blocks import AsanaSource
 from pipelines.sources.asana import probe
 
 MONDAY = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -56,11 +60,14 @@ def stored(desk: Desk) -> dict[str, str]:
 # --- what becomes of it --------------------------------------------------------------------------------------
 
 
-def test_a_milestone_is_decided_by_the_approval_below_it_and_billed_by_its_name(desk: Desk, rebrand: str) -> None:
+def test_a_milestone_is_decided_by_the_approval_below_it_and_billed_by_the_invoice_it_names(
+    desk: Desk, rebrand: str
+) -> None:
     asana = desk.asana
     asana.projects[rebrand]["custom_fields"] = [custom("61", "Fee", 10000), custom("62", "Signed", None)]
     gate = asana.task(rebrand, "Concept", MONDAY, due_on="2026-03-10", assignee={"gid": "3", "name": "Ida"},
-                      custom_fields=[custom("71", "Bills", 4000.5), custom("72", "Hands to", "Design")])  # fmt: skip
+                      custom_fields=[custom("71", "Bills", 4000.5), custom("72", "Hands to", "Design"),
+                                     custom("73", "Invoice", "2026-1")])  # fmt: skip
     asana.section(gate, "Planned", "Doing", MONDAY + DAY)
     asana.plan(gate, "2026-03-17", MONDAY + 3 * DAY)
     asana.section(gate, "Doing", "Client review", MONDAY + 8 * DAY)
@@ -70,7 +77,7 @@ def test_a_milestone_is_decided_by_the_approval_below_it_and_billed_by_its_name(
     asana.vote(vote, "approved", MONDAY + 14 * DAY)
     asana.tick(gate, True, MONDAY + 20 * DAY)  # days later, and decides nothing
     desk.block(
-        fields={"contract_amount": "Fee", "amount": "71", "next_team": "Hands to"},
+        fields={"contract_amount": "Fee", "amount": "71", "next_team": "Hands to", "invoice": "Invoice"},
         statuses={"Doing": "started", "Client review": "submitted"},
     )
     desk.blocks["books"] = {"kind": "files", "tables": {
@@ -82,7 +89,7 @@ def test_a_milestone_is_decided_by_the_approval_below_it_and_billed_by_its_name(
     (inbox / "invoices.csv").write_text(
         "source_key,client,number,status,issued_at,currency,total\ni1,c1,2026-1,open,2026-03-20T12:00:00Z,USD,4000.50\n"
     )
-    (inbox / "lines.csv").write_text("source_key,invoice,amount,description\nl1,i1,4000.50,Rebrand: concept\n")
+    (inbox / "lines.csv").write_text("source_key,invoice,amount,description\nl1,i1,4000.50,Second half\n")
     assert desk.pull(MONDAY + 30 * DAY).rows == {"projects": 1, "tasks": 2}
     desk.pull(MONDAY + 30 * DAY, "books")
     with desk.built(MONDAY + 30 * DAY) as con:
@@ -464,3 +471,16 @@ def test_a_probe_asks_for_projects_and_one_task_and_names_what_is_missing(desk: 
     desk.block(token_env="ASANA", workspace="78")
     with pytest.raises(Fault, match="shows not one project"):
         probe("desk", desk.settings, desk.environ, desk.patience)
+
+
+def test_a_project_that_may_not_be_read_is_named(desk: Desk, rebrand: str) -> None:
+    desk.asana.after_page = lambda: desk.server.troubles.append(refusal("Forbidden", 403))
+    assert f"/tasks?project={rebrand}: refuses the token (403): Forbidden." in desk.refusal(MONDAY)
+
+
+def test_the_block_of_the_page_is_one_that_the_settings_take_and_every_field_is_explained(tmp_path: Path) -> None:
+    page = (PROJECT / "docs" / "sources" / "asana.md").read_text("utf-8")
+    (block,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    settings = Settings.model_validate({"data": tmp_path, **tomllib.loads(block)})
+    assert settings.sources["studio"].kind == "asana"
+    assert {role for role in AsanaSource.ROLES if f"`{role}`" not in page} == set()

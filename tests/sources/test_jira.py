@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import time
+import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -16,9 +19,11 @@ from pulled import Pulled
 from pydantic import ValidationError
 
 from models.faults import Fault
-from pipelines.settings import Settings
+from pipelines.settings import PROJECT, Settings
+from pipelines.source_blocks import JiraSource
 from pipelines.sources import landing
-from pipelines.sources.jira import in_minutes, probe
+from pipelines.sources.door import Patience
+from pipelines.sources.jira import in_minutes, opened, probe
 
 MONDAY = datetime(2026, 3, 2, 12, tzinfo=UTC)
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
@@ -153,15 +158,20 @@ def test_refusals_reopenings_and_waivers_are_told_from_approvals(desk: Desk, reb
         gate = desk.jira.issue(rebrand, " > ".join(path) or "-", MONDAY)
         for number, word in enumerate(path, 1):
             desk.jira.move(gate, word, MONDAY + number * HOUR)
+    robot = desk.jira.issue(rebrand, "by a rule", MONDAY)
+    desk.jira.move(robot, "Approved", MONDAY + HOUR, by="Automation for Jira", account="app")
     desk.pull(MONDAY + DAY)
     with desk.built(MONDAY + DAY) as con:
         told = con.sql(
             "select gate_name, any_value(gates.status), string_agg(events.type, ' ' order by events.position) "
             "from marts.gates as gates inner join marts.gate_events as events using (gate_id, gate_name) group by all"
         ).fetchall()
-    assert {tuple(name.split(" > ")) if name != "-" else (): found for name, *found in told} == {
-        path: [*wanted] for path, wanted in PATHS.items()
+        automatic = con.sql("select gate_name from marts.gates where is_auto_approved").fetchall()
+    assert {tuple(name.split(" > ")) if name != "-" else (): tuple(found) for name, *found in told} == {
+        **PATHS,
+        ("by a rule",): ("approved", "planned approved"),
     }
+    assert automatic == [("by a rule",)]
 
 
 def test_a_plan_is_kept_for_every_due_date_of_the_log(desk: Desk, rebrand: str) -> None:
@@ -285,6 +295,17 @@ def test_pages_are_followed_and_only_what_changed_is_asked_for_again(desk: Desk,
     assert len(gates(desk)) == 6
 
 
+def test_another_field_in_the_settings_reads_every_issue_again(desk: Desk, rebrand: str) -> None:
+    for number in range(3):
+        desk.jira.issue(rebrand, f"Gate {number}", MONDAY + number * HOUR, customfield_10050=number)
+    fees = "select json_extract_string(fields, '$.customfield_10050') from raw_desk.issues order by key"
+    desk.pull(MONDAY + DAY)
+    assert desk.stored(fees) == [(None,)] * 3  # what nobody needs is not asked for
+    desk.block(fields={"amount": "Fee"})
+    desk.pull(MONDAY + DAY)
+    assert desk.stored(fees) == [("0",), ("1",), ("2",)]
+
+
 def test_rows_within_the_minute_of_the_cursor_are_not_lost(desk: Desk, rebrand: str) -> None:
     """JQL has no seconds: asked at 12:00:50 for what came since, Jira must be asked from 12:00 on."""
     desk.block(lookback_seconds=0)
@@ -363,9 +384,8 @@ def test_a_search_whose_token_has_run_out_goes_on_from_where_it_had_come(desk: D
     desk.jira.token_runs_out_after = 1
     desk.pull(MONDAY + DAY)
     assert len(gates(desk)) == 6
-    assert [query for query in desk.queries() if "updated >=" in query][
-        0
-    ] == '(issuetype = Milestone) AND updated >= "2026-03-02 10:00" ORDER BY updated ASC, key ASC'  # noqa: RUF015
+    anew = next(query for query in desk.queries() if "updated >=" in query)
+    assert anew == '(issuetype = Milestone) AND updated >= "2026-03-02 10:00" ORDER BY updated ASC, key ASC'
 
 
 def test_tokens_that_never_last_are_told_instead_of_asked_for_ever(desk: Desk, rebrand: str) -> None:
@@ -387,7 +407,6 @@ def test_logs_come_in_pages_of_their_own_or_one_by_one_where_there_is_no_bulk(de
     bulk = "/rest/api/3/changelog/bulkfetch"
     assert desk.server.paths().count(bulk) == 4
     desk.jira.move(gate, "In Progress", MONDAY + 2 * HOUR)
-    desk.server.troubles.extend(["pass"] * 0)
     desk.jira.has_bulk = False
     desk.pull(MONDAY + 3 * HOUR)
     assert desk.stored(changes) == [(gate, 6), (other, 5)]
@@ -557,3 +576,22 @@ def test_a_probe_says_what_is_left_and_names_what_is_missing(desk: Desk, rebrand
     desk.block(jql="kind = Gate")
     with pytest.raises(Fault, match="refuses the search"):
         probe("desk", desk.settings, desk.environ, desk.patience)
+
+
+def test_no_request_is_made_before_jira_has_some_left_again(desk: Desk, rebrand: str) -> None:
+    used_up = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "2099-01-01T00:00Z"}
+    desk.server.troubles.append(Reply({"timeZone": "UTC"}, 200, used_up))
+    patience = Patience(attempts=1, ceiling_seconds=0.05, timeout_seconds=3)
+    door = opened("desk", JiraSource.model_validate(desk.blocks["desk"]), desk.environ, patience)
+    began = time.monotonic()
+    door.get("/rest/api/3/myself")
+    door.get("/rest/api/3/myself")
+    assert time.monotonic() - began >= 0.05
+
+
+def test_the_block_of_the_page_is_one_that_the_settings_take_and_every_field_is_explained(tmp_path: Path) -> None:
+    page = (PROJECT / "docs" / "sources" / "jira.md").read_text("utf-8")
+    (block,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    settings = Settings.model_validate({"data": tmp_path, **tomllib.loads(block)})
+    assert settings.sources["studio"].kind == "jira"
+    assert {role for role in JiraSource.ROLES if f"`{role}`" not in page} == set()

@@ -75,6 +75,7 @@ terms as (
         max(value) filter (where role = 'approver') as approver,
         max(value) filter (where role = 'amount') as amount,
         max(value) filter (where role = 'amount_pct') as amount_pct,
+        max(value) filter (where role = 'invoice') as invoice,
         max(value) filter (where role = 'locks_scope') as locks_scope,
         max(value) filter (where role = 'client_visible') as client_visible,
         max(value) filter (where role = 'acceptance_criterion') as acceptance_criterion
@@ -101,6 +102,7 @@ select
     ) as approver,
     terms.amount as bills_amount,
     terms.amount_pct as bills_pct,
+    terms.invoice,
     terms.locks_scope,
     terms.client_visible,
     terms.acceptance_criterion,
