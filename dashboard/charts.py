@@ -64,8 +64,11 @@ def chart(
     else:
         st.plotly_chart(figure, config=_CHART, key=f"chart_{key}", alt=alt)
     if at is not None:
-        with at.popover("Data", type="tertiary", key=f"data_{key}", help="The figure's numbers as a table"):
-            ledger(reading, frame, key=f"table_{key}", at=st.container(), title="")
+        told = "The figure's numbers as a table"
+        beside = at.popover("Data", type="tertiary", key=f"data_{key}", help=told, on_change="rerun")
+        if beside.open:  # a table nobody opened is not sent
+            with beside:
+                ledger(reading, frame, key=f"table_{key}", at=st.container(), title="")
     return chosen
 
 

@@ -30,7 +30,7 @@ from pipelines import settings as settings_
 from pipelines import snapshots
 
 OPEN_SNAPSHOTS = 3  # the one that serves, and those a session may still be reading
-OPEN_REWOUND = 4  # marts in memory: about 25 kB for each gate
+OPEN_REWOUND = 3  # marts in memory: about 13 kB for each gate
 KEPT_ANSWERS = 1200
 SAMPLED = 5
 Kept = TypeVar("Kept")

@@ -171,7 +171,7 @@ def test_a_mark_leads_to_its_row(browser: Browser, address: str) -> None:
     page.context.close()
 
 
-def test_an_explanation_opens_over_the_page(browser: Browser, address: str) -> None:
+def test_an_explanation_opens_over_the_page_and_a_figures_data_beside_it(browser: Browser, address: str) -> None:
     page, errors = _open(browser, address + "billing")
     page.locator(".st-key-explain_tile_B10 button").first.click()
     dialog = page.get_by_role("dialog")
@@ -179,6 +179,11 @@ def test_an_explanation_opens_over_the_page(browser: Browser, address: str) -> N
     told = dialog.inner_text()
     assert "Rows left out" in told
     assert "QuickBooks" in told
+    page.keyboard.press("Escape")
+    dialog.wait_for(state="hidden")
+    beside = page.locator(".st-key-data_by_owner button").first
+    beside.click()
+    page.locator(".st-key-table_by_owner [data-testid=stDataFrame]").wait_for(timeout=30_000)
     assert errors == []
     page.context.close()
 
