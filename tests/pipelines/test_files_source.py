@@ -192,6 +192,7 @@ def test_several_files_make_one_table_and_half_copied_ones_wait(tmp_path: Path) 
             {},
             "a.csv: line 50002, byte 200007: 0xe9 is not utf-8. Set encoding",
         ),
+        (b"id,n\n" + b"x" * 65_530 + "é,".encode() + b"\xe9\n", {}, "a.csv: line 2, byte 65538: 0xe9 is not utf-8."),
         (b"id,n\n1,\xc3", {}, "a.csv: ends in the middle of a letter of utf-8. Copy it again, whole."),
         (b"id,n\n1,2\n", {"delimiter": "||"}, "a.csv: the delimiter '||' is not one character."),
         (b"id,n\n1,2\n", {"rename": {"x": "y"}}, "a.csv: rename names the column 'x', which the file does not have."),
