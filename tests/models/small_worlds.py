@@ -73,40 +73,72 @@ def world() -> Iterator[World]:
         before: Callable[[duckdb.DuckDBPyConnection], None] | None = None,
         **records: Rows,
     ) -> duckdb.DuckDBPyConnection:
-        con = duckdb.connect(config={"threads": 1})  # a few rows: more would only wait for each other
+        con = small()
         opened.append(con)
         prepare(con, rates)
         if before:
             before(con)
-        told = {"clients": [CLIENT], "projects": [PROJECT], "milestones": [GATE], **records}
-        receive(con, "t", told)
-        at = Moment(as_of=datetime.fromisoformat(as_of))
-        for entity, empty in empty_tables().items():
-            if entity not in told:
-                con.execute(empty)
-        stage_all(con, [StagedSource("t", None, "raw_t")], at, told)
-        return cast(duckdb.DuckDBPyConnection, Unfolding(con, at))
+        receive(con, "t", {"clients": [CLIENT], "projects": [PROJECT], "milestones": [GATE], **records})
+        unfold(con, [StagedSource("t", None, "raw_t")], as_of)
+        return con
 
     yield make
     for con in opened:
         con.close()
 
 
+def small() -> duckdb.DuckDBPyConnection:
+    """A database in memory for a few rows, of which `unfold` makes what statements name."""
+    con = duckdb.connect(config={"threads": 1})  # more would only wait for each other
+    return cast(duckdb.DuckDBPyConnection, Unfolding(con))
+
+
+def unfold(con: duckdb.DuckDBPyConnection, sources: Sequence[StagedSource], as_of: str, **terms: str) -> None:
+    """What `make_all` does, but that each mart is made when a statement first names it; again is the next refresh.
+
+    Sources send records in contract columns; entities that none of them sent stay without rows. `terms` are those
+    of a `Moment`.
+    """
+    assert isinstance(con, Unfolding), "a database of small()"
+    at = Moment(as_of=datetime.fromisoformat(as_of), **terms)
+    schemas = ", ".join(f"'{source.raw}'" for source in sources)
+    received = con.execute(f"select table_name from duckdb_tables() where schema_name in ({schemas})").fetchall()
+    sent = {table for (table,) in received}
+    for entity, empty in empty_tables().items():
+        if entity not in sent:
+            con.execute(empty)
+    stage_all(con, sources, at, sent)
+    con.begin_with(at)
+
+
 @cache
 def empty_tables() -> dict[str, str]:
-    """The statement that makes each staging table without rows, as admission makes it."""
-    with duckdb.connect() as con:
+    """The statement that makes each staging table without rows where it is not there, as admission makes it."""
+    with small() as con:
         prepare(con)
         stage_all(con, [], Moment(as_of=datetime(2026, 1, 1)))
         made = con.execute("select table_name, sql from duckdb_tables() where schema_name = 'staging'").fetchall()
-    return dict(made)
+    return {table: sql.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1) for table, sql in made}
 
 
 class Unfolding:
     """A connection to staged records whose marts are made when a statement first names them, to save the rest."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, at: Moment) -> None:
-        self._con, self._at, self._made = con, at, set[str]()
+    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
+        self._con = con
+        self._at: Moment | None = None
+        self._made = set[str]()
+
+    def begin_with(self, at: Moment) -> None:
+        """From now on every mart is that of this instant, and of what is staged by now."""
+        self._at = at
+        self._made = set()
+
+    def __enter__(self) -> duckdb.DuckDBPyConnection:
+        return cast(duckdb.DuckDBPyConnection, self)
+
+    def __exit__(self, *_: object) -> None:
+        self._con.close()
 
     def execute(self, sql: str, *rest: Any, **named: Any) -> duckdb.DuckDBPyConnection:
         self._unfold(sql)
@@ -125,7 +157,7 @@ class Unfolding:
 
     def _make(self, name: str) -> None:
         model = catalog.marts().get(name)
-        if model is None or name in self._made:
+        if model is None or self._at is None or name in self._made:
             return
         for table in model.reads:
             self._unfold(table)

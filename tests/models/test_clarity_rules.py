@@ -9,11 +9,13 @@ from typing import Any
 
 import duckdb
 import pytest
-from small_worlds import CLIENT, GATE, PROJECT, Rows, World, events, make_all, one, prepare, receive
+from small_worlds import CLIENT, GATE, PROJECT, Rows, World, events, one, prepare, receive, small, unfold
 
 from models import admission, build, catalog, terms_seen
 from models.admission import StagedSource
 from models.measure import Question, answer, explain
+
+pytestmark = pytest.mark.slow
 
 CLEAR = {
     **GATE,
@@ -31,7 +33,7 @@ KICKED_OFF = "2026-01-02T12:00:00Z"  # PROJECT's
 @pytest.fixture
 def con() -> Iterator[duckdb.DuckDBPyConnection]:
     """A warehouse that several refreshes follow each other in."""
-    with duckdb.connect() as opened:
+    with small() as opened:
         prepare(opened)
         yield opened
 
@@ -39,7 +41,7 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
 def refresh(con: duckdb.DuckDBPyConnection, as_of: str, **records: Rows) -> None:
     told = {"clients": [CLIENT], "projects": [PROJECT], "milestones": [CLEAR], "milestone_plans": [PLAN], **records}
     receive(con, "t", told)
-    make_all(con, [StagedSource("t", None, "raw_t")], as_of)
+    unfold(con, [StagedSource("t", None, "raw_t")], as_of)
 
 
 def unset(con: duckdb.DuckDBPyConnection, gate: str = "t:g1") -> set[str]:
@@ -178,7 +180,7 @@ def test_a_source_that_resends_old_records_changes_no_frozen_score(
 def test_two_versions_of_one_instant_come_out_the_same_whichever_came_first() -> None:
     told = []
     for order in ((0, 1), (1, 0)):
-        with duckdb.connect() as con:
+        with small() as con:
             prepare(con)
             for number, place in enumerate(order):
                 version = {**VERSIONS[place], "recorded_at": "2025-12-20T12:00:00Z"}

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_worlds import CLIENT, GATE, PROJECT, events, make_all, one, prepare, receive
+from small_worlds import CLIENT, GATE, PROJECT, events, one, prepare, receive, small, unfold
 
 from models.admission import StagedSource
 from models.measure import Question, answer
 from models.metrics import catalogue
+
+pytestmark = pytest.mark.slow
 
 Made = Callable[..., duckdb.DuckDBPyConnection]
 SOURCE = [StagedSource("t", None, "raw_t")]
@@ -35,7 +37,7 @@ def made() -> Iterator[Made]:
         default: dict[str, str] | None = None,
         **records: Any,
     ) -> duckdb.DuckDBPyConnection:
-        con = duckdb.connect()
+        con = small()
         opened.append(con)
         prepare(con)
         for key, value in (team or {}).items():
@@ -46,7 +48,7 @@ def made() -> Iterator[Made]:
             "t",
             {"clients": [{**CLIENT, **(client or {})}], "projects": [{**PROJECT, **(project or {})}], **records},
         )
-        make_all(con, SOURCE, as_of, **(default or {}))
+        unfold(con, SOURCE, as_of, **(default or {}))
         return con
 
     yield make
@@ -451,7 +453,7 @@ minutes = st.integers(0, 2 * 366 * 24 * 60 - 1)
 
 @pytest.fixture(scope="module")
 def calendars() -> Iterator[duckdb.DuckDBPyConnection]:
-    con = duckdb.connect()
+    con = small()
     prepare(con)
     places = [
         ("c1", "America/New_York", "US", "NY"),
@@ -462,7 +464,7 @@ def calendars() -> Iterator[duckdb.DuckDBPyConnection]:
         {"source_key": key, "name": key, "timezone": zone, "country": country, "subdivision": state}
         for key, zone, country, state in places
     ]})  # fmt: skip
-    make_all(con, SOURCE, "2026-06-30T00:00:00")
+    unfold(con, SOURCE, "2026-06-30T00:00:00")
     yield con
     con.close()
 
