@@ -134,12 +134,13 @@ def test_an_invoice_of_one_line_that_a_gate_names_bills_that_gate(con: duckdb.Du
     assert linked(con, {"description": "Second half"}, gates=gates) == [("books:l1", "tool:g1", None, "field", 0.95)]
 
 
-def test_an_invoice_that_a_gate_names_decides_nothing_between_several_lines_or_gates(
-    con: duckdb.DuckDBPyConnection,
-) -> None:
+def test_an_invoice_that_a_gate_names_decides_nothing_between_several_lines(con: duckdb.DuckDBPyConnection) -> None:
     gates = [{**GATES[0], "invoice": "2026-001"}, *GATES[1:]]
     lines = ({"source_key": "l1", "description": "For REB-12"}, {"source_key": "l2", "description": "Travel"})
     assert [row[1] for row in linked(con, *lines, gates=gates)] == ["tool:g2", None]
+
+
+def test_an_invoice_that_several_gates_name_bills_none_of_them(con: duckdb.DuckDBPyConnection) -> None:
     gates = [{**gate, "invoice": "2026-001"} for gate in GATES]
     assert linked(con, {"description": "Both"}, gates=gates) == [("books:l1", None, None, None, None)]
 
