@@ -46,13 +46,13 @@ def chart(
 ) -> list[str]:
     """A figure and, one click away in the heading's row `at`, its data (none where a ledger below shows the same).
 
-    The figure is kept by (snapshot, key, filters, about): `about` holds whatever else it depends on. With `picks` the
-    ids of the marks that a reader chose are returned.
+    The figure is kept by (snapshot, page, key, filters, about): `about` holds whatever else it depends on. With
+    `picks` the ids of the marks that a reader chose are returned.
     """
     if frame.is_empty():
         nothing(reading)
         return []
-    asked = repr((reading.filters, about, current().code))
+    asked = repr((draw.__module__, reading.filters, about, current().code))  # a page's keys are its own
     figure = _figure(reading.store.id, reading.store.firms, key, asked, _Drawing(frame, draw))
     reading.sheets.tables.append(Table(alt, "", frame))
     chosen: list[str] = []

@@ -84,7 +84,8 @@ def _adopt(chosen: Filters) -> None:
 
 def _widgets(store: Store, options: Options) -> Filters:
     period = _period(store.latest)
-    with st.popover("Filters", key="filters"):
+    narrowed = sum(bool(st.session_state.get(f"pick_{name}")) for name in CHOICES)
+    with st.popover(f"Filters · {narrowed}" if narrowed else "Filters", key="filters"):
         picked = {
             name: tuple(
                 st.multiselect(
@@ -123,7 +124,8 @@ def _period(latest: date) -> str:
 
 def _days(store: Store) -> tuple[date | None, date | None]:
     """The day that pages are rewound to, and the one they are compared with."""
-    with st.popover("Day", key="day"):
+    rewound = st.session_state.get("pick_as_of")
+    with st.popover(day(rewound or store.latest), key="day", help="Rewind the pages, or compare with another day"):
         if store.earliest is None or store.earliest >= store.latest:
             st.caption("This snapshot keeps no records to rewind. The next refresh does.")
             return None, None

@@ -398,10 +398,6 @@ class Reading:
         """A mart's rows of one project, whatever the filters."""
         return self.store.table(mart, columns, only=(("project_id", "=", project_id),), order=order)
 
-    def of_client(self, mart: str, columns: Sequence[str], client_id: str, order: Sequence[str] = ()) -> pl.DataFrame:
-        """A mart's rows of one client, whatever the filters."""
-        return self.store.table(mart, columns, only=(("client_id", "=", client_id),), order=order)
-
     def gates_in_order(self, playbook: str) -> list[str]:
         """A playbook's gate labels in the order in which projects pass them."""
         gates = self.store.table(

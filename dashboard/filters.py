@@ -51,11 +51,6 @@ class Filters:
     def is_default(self) -> bool:
         return self == Filters()
 
-    @property
-    def chosen_count(self) -> int:
-        """How many of the four choices are narrowed down."""
-        return sum(bool(getattr(self, name)) for name in CHOICES)
-
     def where(self) -> dict[str, tuple[str, ...]]:
         """The filters by dimension, without the period: what `Question.where` and a mart's columns take."""
         chosen = {name: getattr(self, name) for name in CHOICES}

@@ -17,7 +17,7 @@ import polars as pl
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard.data import Reading, Store, mart_columns
+from dashboard.data import Reading, Store
 from dashboard.filters import CHOICES, PERIODS, Filters, Options, code
 from dashboard.numbers import ABSENT, day, grouped, instant, plain, plural, worded
 from models.measure import Measure, Question
@@ -178,12 +178,6 @@ def caption(words: str) -> None:
     html(f'<p class="mp-caption">{escape(words)}</p>')
 
 
-def column_definition(mart: str, column: str) -> str:
-    """What a mart's column means, in its header's words, folded away."""
-    about_it = escape(mart_columns(mart)[column])
-    return f'<details class="mp-def"><summary>Definition</summary><p>{about_it} <b>{mart}.{column}</b></p></details>'
-
-
 # ---------------------------------------------------------------- lists, facts, grids
 
 
@@ -201,11 +195,6 @@ def project_list(reading: Reading, rows: Sequence[tuple[str, str, str, str, str]
         for project_id, what, where, amount, since in rows
     )
     html(f'<div class="mp-list">{items}</div><p class="mp-caption">The first {len(rows)} {escape(total)}</p>')
-
-
-def counts(pairs: Sequence[tuple[str, int]]) -> None:
-    """Words and how often each occurs, on one line."""
-    html('<p class="mp-caption">' + " · ".join(f"<b>{grouped(n, 0)}</b> {escape(word)}" for word, n in pairs) + "</p>")
 
 
 def source_link(words: str, url: str) -> None:

@@ -27,18 +27,17 @@ def page(reading: Reading) -> None:
     if not found:
         layout.empty("No measure has these words.", "Search for one word of it, or choose All.")
         return
+    with st.expander("One of them whole: its rule with an example, its answer, its SQL, the rows behind it"):
+        chosen = st.selectbox(
+            "Measure",
+            [one.id for one in found],
+            key="measure",
+            format_func=lambda one: f"{one} {catalogue()[one].label}",
+            label_visibility="collapsed",
+        )
+        st.markdown(rules()[catalogue()[chosen].rule])
+        explain.button(reading, chosen, "definition")
     layout.definitions(found)
-    ids = [one.id for one in found]
-    layout.section(
-        "One of them whole", "Its rule with an example, its answer under the filters, its SQL, and the rows behind it"
-    )
-    chosen = st.selectbox(
-        "Measure", ids, key="measure", format_func=lambda one: f"{one} {catalogue()[one].label}",
-        label_visibility="collapsed",
-    )  # fmt: skip
-    about = catalogue()[chosen]
-    st.markdown(rules()[about.rule])
-    explain.button(reading, about.id, "definition")
     for about in found:
         reading.sheets.definitions[about.id] = (about.label, about.definition, "")
 

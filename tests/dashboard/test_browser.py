@@ -1,4 +1,4 @@
-"""The pages in a real browser: no error, no overflow at either width, a shared link, another day, files, dark."""
+"""The pages in a real browser: no error, no barrier, no overflow, a shared link, another day, files, dark."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from dashboard.filters import code
 
 pytestmark = pytest.mark.slow
 
+AXE = Path(__file__).parent / "axe" / "axe.min.js"  # of npm's axe-core 4.14.1
 CHROMIUM = "/usr/bin/chromium"
 QUIET = ["--no-sandbox", "--disable-background-networking", "--disable-gpu"]
 NOT_OURS = "404"  # Streamlit asks for its health check below a page's own path first
@@ -102,6 +103,17 @@ def _tiles(page: Page) -> dict[str, str]:
     return shown
 
 
+def _barriers(page: Page) -> list[tuple[str, str]]:
+    """What axe-core finds grave within the page's own part; the navigation's markup is Streamlit's."""
+    page.evaluate(AXE.read_text("utf-8"))
+    found: list[tuple[str, str]] = page.evaluate(
+        """async () => (await axe.run('[data-testid=stMain]', {resultTypes: ['violations']})).violations
+        .filter(v => ['serious', 'critical'].includes(v.impact))
+        .flatMap(v => v.nodes.map(n => [v.id, n.html.slice(0, 160)]))"""
+    )
+    return found
+
+
 def _path(name: str) -> str:
     return "" if name == "overview" else name
 
@@ -116,6 +128,7 @@ def test_a_page_opens_without_an_error_and_fits_its_window(browser: Browser, add
         page.wait_for_function(f"document.querySelector('[data-testid=stMain]').clientWidth <= {width}")
         for part in ("document.documentElement", "document.querySelector('[data-testid=stMain]')"):
             assert page.evaluate(f"{part}.scrollWidth - {part}.clientWidth") <= 0, width
+    assert _barriers(page) == []
     assert not page.locator("[data-testid=stException]").count()
     assert not page.get_by_text("Deploy", exact=True).count()
     assert errors == []
@@ -183,7 +196,7 @@ def test_an_explanation_opens_over_the_page_and_a_figures_data_beside_it(browser
     dialog.wait_for(state="hidden")
     beside = page.locator(".st-key-data_by_owner button").first
     beside.click()
-    page.locator(".st-key-table_by_owner [data-testid=stDataFrame]").wait_for(timeout=30_000)
+    page.locator("[data-testid=stPopoverBody] [data-testid=stDataFrame]").wait_for(timeout=60_000)
     assert errors == []
     page.context.close()
 

@@ -71,6 +71,10 @@ def test_bars_are_as_long_as_the_measure_answers(
     )
 
 
+def test_two_pages_keep_figures_of_one_name_apart(open_page: Open, full: Path) -> None:
+    assert drawn(open_page(full, "flow"), "aging") != drawn(open_page(full, "cash"), "aging")
+
+
 def test_weeks_of_throughput_are_the_measures_series(open_page: Open, full: Path, store: Store) -> None:
     (bars,) = drawn(open_page(full, "flow"), "throughput")
     assert bars["y"] == store.series(Question("F10", **YEAR), "week")["value"].to_list()
