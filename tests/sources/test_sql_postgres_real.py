@@ -64,12 +64,6 @@ class Erp:
             return con.sql(query).fetchall()
 
 
-@pytest.fixture(autouse=True)
-def noted(postgres: Postgres, record_property: Any) -> None:
-    """The log says which server a test ran against."""
-    record_property("server", f"PostgreSQL {postgres.version}")
-
-
 @pytest.fixture
 def erp(postgres: Postgres, tmp_path: Path) -> Iterator[Erp]:
     made = Erp(postgres, f"erp_{next(_NUMBERS)}", tmp_path)
