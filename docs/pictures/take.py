@@ -21,7 +21,7 @@ CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-gpu"]
 PICTURES = (  # file, page, colours, height
     ("overview.png", "", "light", 1120),
-    ("billing-lag-dark.png", "billing-lag", "dark", 1120),
+    ("billing-dark.png", "billing", "dark", 1120),
 )
 
 
