@@ -30,6 +30,7 @@ SOURCES: dict[str, type[tools.Source]] = {
     "asana": vendors.Asana,
     "stripe": vendors.Stripe,
     "xero": vendors.Xero,
+    "rocketlane": vendors.Rocketlane,
 }
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _DATE = format_datetime(tools.NOW, usegmt=True).encode()

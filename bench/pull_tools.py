@@ -72,12 +72,14 @@ class Shelf:
         return len(self.records)
 
 
-def id_alone(record: Record) -> Record:
-    return {"id": record["id"]}
+def first_alone(record: Record) -> Record:
+    """The first field of a record, which is its key, as a record of its own."""
+    name, value = next(iter(record.items()))
+    return {name: value}
 
 
 def shelf(
-    records: Iterable[Record], date: Callable[[Record], str], key: Callable[[Record], Record] = id_alone
+    records: Iterable[Record], date: Callable[[Record], str], key: Callable[[Record], Record] = first_alone
 ) -> Shelf:
     dates, bodies, keys = [], [], []
     for record in records:
@@ -106,7 +108,7 @@ class Source:
     """
 
     BLOCK: ClassVar[str] = ""
-    ASKED_SINGLY: ClassVar[bool] = False  # whether every record costs a request of its own
+    ASKED_SINGLY: ClassVar[bool] = False  # whether most of its records cost a request of their own
 
 
 class Tool(Source, ABC):

@@ -288,6 +288,92 @@ workspace = "1200"
                 "owner": {"gid": "7", "name": PEOPLE[0]}, "team": {"gid": "8", "name": CLIENTS[0]}}  # fmt: skip
 
 
+class Rocketlane(Tool):
+    """Projects, phases asked for project by project, milestone tasks among others, and invoices.
+
+    Every fifth task is a milestone, every fifth project still open; an invoice costs two requests more.
+    """
+
+    ASKED_SINGLY = True
+    PHASES = 5  # of a project
+
+    def __init__(self, records: int, seed: int) -> None:  # noqa: ARG002 - nothing is drawn
+        projects, invoices = max(1, records // 10), max(1, records // 10)
+        milestones = records // 5
+        self._shelves = {
+            "projects": self._shelf("projects", projects),
+            "tasks": self._shelf("tasks", 5 * milestones),
+            "invoices": self._shelf("invoices", invoices),
+        }
+        phases = [self._told("phases", number, projects * self.PHASES) for number in range(projects * self.PHASES)]
+        self._phases = {
+            str(place + 1): shelf(phases[place * self.PHASES : (place + 1) * self.PHASES], _updated_at)
+            for place in range(projects)
+        }
+        self.held = projects + len(phases) + milestones + 2 * invoices  # an invoice and its parts
+
+    def answer(self, asked: Asked) -> bytes | None:
+        _, room, *rest = asked.path.split("/")
+        if rest:
+            number = int(rest[0]) - 1
+            part = {"lines": self._line, "payments": self._payment}[rest[1]](number)
+            return b'{"data":[%b],"pagination":{"hasMore":false,"totalRecordCount":1}}' % rendered(part)
+        held = self._phases[asked.told("projectId") or ""] if room == "phases" else self._shelves.get(room)
+        if held is None:
+            return None
+        first = held.since(str(asked.number("updatedAt.gt") + 1)) if asked.told("updatedAt.gt") else 0
+        start, size = asked.number("pageToken", first), asked.number("pageSize")
+        after, of = start + size, len(held) - first
+        more = b'"hasMore":true,"nextPageToken":"%d"' % after if after < len(held) else b'"hasMore":false'
+        return b'{"data":[%b],"pagination":{%b,"totalRecordCount":%d}}' % (held.page(start, size), more, of)
+
+    def _shelf(self, name: str, count: int) -> Shelf:
+        return shelf((self._told(name, number, count) for number in range(count)), _updated_at)
+
+    def _told(self, name: str, number: int, of: int) -> Record:
+        at = moment(number, of)
+        day, epoch_ms, key = f"{at:%Y-%m-%d}", 1000 * int(at.timestamp()), number + 1
+        client = {"companyId": number % len(CLIENTS), "companyName": CLIENTS[number % len(CLIENTS)]}
+        shared: Record = {f"{name[:-1]}Id": key, "createdAt": epoch_ms - 86_400_000, "updatedAt": epoch_ms}
+        if name == "invoices":
+            return {**shared, "invoiceNumber": f"RL-{number:06}", "dateOfIssue": day, "dueDate": day, "currency": "USD",
+                    "amount": 5000.0, "tax": 0.0, "subTotal": 5000.0, "amountOutstanding": 0.0, "amountPaid": 5000.0,
+                    "amountWrittenOff": 0.0, "company": client, "fields": [], "status": "PAID",
+                    "projects": [self._project(key)]}  # fmt: skip
+        is_open = name == "projects" and number % 5 == 0
+        planned = {**shared, "status": {"value": 3, "label": "Completed"}, "startDate": day, "dueDate": day,
+                   "startDateActual": day, "dueDateActual": None if is_open else day, "private": False}  # fmt: skip
+        if name == "projects":
+            return {**planned, "projectName": f"Project {key}", "customer": client, "currency": "USD",
+                    "owner": {"userId": 7, "firstName": "Ida", "lastName": "Berg", "emailId": "ida@studio.example"},
+                    "archived": False, "visibility": "EVERYONE", "projectFee": 50_000.0, "fields": []}  # fmt: skip
+        label = f"{GATES[number % len(GATES)]} approval"
+        if name == "phases":
+            return {**planned, "phaseName": label, "project": self._project(number // self.PHASES + 1)}
+        kind = "TASK" if number % 5 else "MILESTONE"
+        field = {"fieldId": 300, "fieldLabel": "Amount", "fieldValue": 1000 + number % 9000, "fieldValueLabel": "1000"}
+        return {**planned, "taskName": label, "project": self._project(number // PER_PROJECT + 1), "archived": False,
+                "type": kind, "fields": [field], "csatEnabled": False}  # fmt: skip
+
+    @staticmethod
+    def _project(key: int) -> Record:
+        return {"projectId": key, "projectName": f"Project {key}"}
+
+    @staticmethod
+    def _line(number: int) -> Record:
+        return {"invoiceLineItemId": number + 1, "description": GATES[number % len(GATES)], "quantity": 1,
+                "unitPrice": 5000.0, "amount": 5000.0, "sourceId": number + 1, "sourceType": "PROJECT"}  # fmt: skip
+
+    @staticmethod
+    def _payment(number: int) -> Record:
+        return {"paymentId": number + 1, "paymentRecordType": "PAID", "currency": "USD", "paymentDate": "2026-03-02",
+                "amount": 5000.0}  # fmt: skip
+
+
+def _updated_at(record: Record) -> str:
+    return str(record["updatedAt"])
+
+
 # --- books -----------------------------------------------------------------------------------------------
 
 

@@ -32,7 +32,7 @@ from pipelines import pulling, warehouse
 from pipelines.demo.running import free_port, server
 from pipelines.settings import load
 
-SINGLY = 40  # where each record costs a request of its own, there are so many times fewer
+SINGLY = 40  # where records cost requests of their own, there are so many times fewer
 PULLS = {"first": timedelta(), "later": timedelta(hours=1), "swept": timedelta(hours=25)}
 TOKEN = {"BENCH_TOKEN": "sesame"}
 WAIT_SECONDS = 0.1
@@ -55,7 +55,7 @@ def run(folder: Path, kinds: Sequence[str], records: int, seed: int) -> None:
         [line(kind, one) for kind, one in found.items()],
     )  # fmt: skip
     if any(SOURCES[kind].ASKED_SINGLY for kind in kinds):
-        print(f"* A request for each record, as the history of one stands in no list: {SINGLY} times fewer records.")
+        print(f"* Of {SINGLY} times fewer records: histories, phases or lines must be asked for one by one.")
     print(f"Load of the machine before: {before:.1f}, after: {os.getloadavg()[0]:.1f}, cores: {os.cpu_count()}")
 
 
