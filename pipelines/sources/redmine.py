@@ -172,19 +172,22 @@ class Redmine:
                         raise self.door.fault(path, what, "Redmine must be 3.4 or newer, and no proxy drop parameters.")
                     last = issue["id"]
                 is_more = bool(page) and body.get("total_count") != len(page)
-                yield page
+                if page:
+                    yield page
 
     # --- what is read whole -------------------------------------------------------------------------------
 
     def project_rows(self) -> Iterator[list[Record]]:
         self._refuse_missing(_fields_of(self.projects), "project")
-        self.refuse_strangers()
         known = {one["id"]: one for one in self.projects}
         url = f"{self.door.url}/projects"
         yield [{**one, "url": f"{url}/{one.get('identifier')}", "line": _line(one, known)} for one in self.projects]
 
     def _hidden_projects(self) -> Iterator[list[Record]]:
-        """Projects read before that may not be read any more: archived, most likely, and not deleted (404)."""
+        """Projects read before that may not be read any more: archived, most likely, and not deleted (404).
+
+        A stranger is refused (401), so that a list which was answered to one closes no project.
+        """
         state = dlt.current.resource_state()
         listed = {int(one["id"]) for one in self.projects}
         missed = [key for key in state.get("known", []) if key not in listed]

@@ -238,7 +238,8 @@ class RedmineFake:
         return {"id": key, "name": self.fields[key], "value": values.get(key)}
 
     def _is_open_to(self, project: int, is_known: bool) -> bool:
-        return is_known and project in self.projects and project not in self.hidden
+        held = self.projects.get(project)
+        return held is not None and project not in self.hidden and (is_known or held["is_public"])
 
     def _status(self, name: str) -> int:
         return next(key for key, one in self.statuses.items() if one == name)

@@ -52,6 +52,8 @@ told as (
     select
         id,
         max(value) filter (where role = 'number') as number,
+        max(value) filter (where role = 'gate') as gate,
+        max(value) filter (where role = 'sequence') as sequence,
         max(value) filter (where role = 'owner_team') as owner_team,
         max(value) filter (where role = 'next_team') as next_team,
         max(lower(value)) filter (where role = 'approver_side') as approver_side,
@@ -59,7 +61,10 @@ told as (
         max('client') filter (where role = 'client_approval') as approving_side,
         max(value) filter (where role = 'approver') as approver,
         max(value) filter (where role = 'amount') as amount,
+        max(value) filter (where role = 'amount_pct') as amount_pct,
+        max(value) filter (where role = 'invoice') as invoice,
         max(value) filter (where role = 'locks_scope') as locks_scope,
+        max(value) filter (where role = 'client_visible') as client_visible,
         max(value) filter (where role = 'acceptance_criterion') as acceptance_criterion
     from held
     group by id
@@ -77,18 +82,24 @@ select
     gates.id as source_key,
     gates.url as source_url,
     gates.recorded_at,
-    gates.deleted_at,
+    case when hidden.id is null then gates.deleted_at end as deleted_at,
     gates.project_id as project,
     gates.name,
     coalesce(told.number, identifiers.identifier || gates.behind_identifier) as number,
+    told.gate,
+    told.sequence,
     told.owner_team,
     told.next_team,
     coalesce(told.approver_side, told.approving_side) as approver_side,
     told.approver,
     told.amount as bills_amount,
+    told.amount_pct as bills_pct,
+    told.invoice,
     told.locks_scope,
+    told.client_visible,
     told.acceptance_criterion,
     gates.history_quality
 from gates
 left join told on gates.id = told.id
 left join identifiers on gates.project_id = identifiers.id
+left join raw.hidden_projects as hidden on gates.project_id = hidden.id and hidden._dlt_valid_to is null
