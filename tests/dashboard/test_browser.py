@@ -232,6 +232,24 @@ def test_a_page_as_a_file_holds_its_numbers_and_what_was_asked(browser: Browser,
     page.context.close()
 
 
+def test_the_clients_view_is_saved_as_one_file_that_names_nobody_else(
+    browser: Browser, address: str, tmp_path: Path
+) -> None:
+    page, errors = _open(browser, address + "client")
+    mine = page.locator(".mp-part h2").inner_text()
+    with page.expect_download() as kept:
+        page.get_by_role("button", name="Save to share").click()
+    kept.value.save_as(tmp_path / "client.html")
+    told = (tmp_path / "client.html").read_text("utf-8")
+    page.locator(".st-key-pick_one_client").get_by_role("combobox").click()
+    others = {other for other in page.get_by_role("option").all_inner_texts() if other not in mine}
+    assert mine in told
+    assert others
+    assert [other for other in others if other in told] == []
+    assert errors == []
+    page.context.close()
+
+
 @pytest.mark.parametrize(("scheme", "colour"), [("light", LIGHT_ACCENT), ("dark", DARK_ACCENT)])
 def test_a_chart_takes_its_colours_from_the_readers_theme(
     browser: Browser, address: str, scheme: str, colour: str
