@@ -209,7 +209,7 @@ class _Site:
             found = records(self.door, path, answer.body, "values", ("id", "created", "items"))
             yield found
             start += len(found)
-            if answer.body.get("isLast", True) or not found:
+            if not found or _is_last(answer.body, start):
                 return
 
     # --- what an issue is read by --------------------------------------------------------------------------
@@ -299,7 +299,7 @@ class _Site:
             page = records(self.door, PROJECTS, body, "values", ("id", "key", "name"))
             yield page
             start += len(page)
-            is_last = body.get("isLast", True) or not page
+            is_last = not page or _is_last(body, start)
 
     def projects_page(self, _: str | None) -> Iterable[Sequence[Record]]:
         return [self.projects]
@@ -323,3 +323,8 @@ def _refuse_bare(door: Door, issue: Record, place: int) -> None:
     lacking = [name for name in NEEDED if not (issue["fields"] or {}).get(name)]
     if lacking:
         raise door.fault(SEARCH, f"holds the issue {issue['key']} without {', '.join(lacking)}.", CHANGED, "POST")
+
+
+def _is_last(body: Mapping[str, Any], read: int) -> bool:
+    """Whether a page by offset is the last one, by what Jira says of it or by how many there are."""
+    return bool(body.get("isLast", read >= body.get("total", read)))
