@@ -5,7 +5,7 @@ What stays out: how a figure is drawn (figures.py, timelines.py) and which rows 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,10 @@ from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import export
 from dashboard.chart_template import Figure
-from dashboard.data import Reading, mart_columns
+from dashboard.data import Reading, catalogue, mart_columns
 from dashboard.export import Table
-from dashboard.layout import nothing, project_link
-from dashboard.numbers import ABSENT, current
+from dashboard.layout import nothing, project_link, section
+from dashboard.numbers import ABSENT, current, plural
 
 KEPT_FIGURES = 400
 TALLEST = 423  # px, eleven rows and a half: the half says that there are more
@@ -60,7 +60,9 @@ def chart(
         picked: Any = st.plotly_chart(
             figure, config=_CHART, key=f"chart_{key}", alt=alt, on_select="rerun", selection_mode="points"
         )
-        chosen = [str(point["customdata"][0]) for point in picked["selection"]["points"] if point.get("customdata")]
+        drawn = {str(ids[0]) for trace in figure["data"] for ids in trace.get("customdata", ())}
+        points = [str(point["customdata"][0]) for point in picked["selection"]["points"] if point.get("customdata")]
+        chosen = [one for one in dict.fromkeys(points) if one in drawn]  # what was chosen may be drawn no more
     else:
         st.plotly_chart(figure, config=_CHART, key=f"chart_{key}", alt=alt)
     if at is not None:
@@ -75,6 +77,28 @@ def chart(
 @st.cache_resource(max_entries=KEPT_FIGURES, show_spinner=False, hash_funcs={_Drawing: lambda _: ""})
 def _figure(snapshot: str, firms: tuple[str, ...], key: str, asked: str, drawing: _Drawing) -> Figure:  # noqa: ARG001
     return drawing.draw(drawing.frame)
+
+
+# What of a row is shown when it is asked for by a mark: where it stands, and what it is called.
+_ROW = (
+    "project_id", "gate_label", "number", "title", "description", "type", "owed_for", "from_team", "to_team", "client",
+    "project", "manager", "owner_team", "status", "reason", "attempt", "started_at", "submitted_at", "approved_at",
+    "issued_at", "due_on", "requested_at", "decided_at", "done_at", "received_at", "source_url",
+)  # fmt: skip
+
+
+def rows_behind(reading: Reading, measure: str, chosen: Sequence[str], key: str, **where: tuple[str, ...]) -> None:
+    """The rows that marks stand for, their own number first, each leading to its project."""
+    if not chosen:
+        return
+    rows = reading.rows(measure, **where)
+    about = catalogue()[measure]
+    own = [name for name in (about.value, about.running, about.part) if name in rows.columns]
+    shown = rows.select([name for name in dict.fromkeys((*own, *_ROW)) if name in rows.columns])
+    if own:
+        shown = shown.sort(own[0], descending=True, nulls_last=True)
+    row = section(f"Behind {' and '.join(chosen)}", f"{plural(rows.height, 'row')}. Double-click the figure to let go")
+    ledger(reading, shown, key=f"behind_{key}", mart=about.mart, at=row, title="")
 
 
 def thinned(curve: pl.DataFrame, group: str, along: str, most: int = 240) -> pl.DataFrame:

@@ -62,7 +62,8 @@ def percentile_ranges(frame: pl.DataFrame, *, axis: str) -> Figure:
         told = [
             f"{row['label']}<br>{words} {_with_bounds(row, column)} · n = {row['n']:,}{_open_n(row)}" for _, row in of
         ]
-        marks = dots_at([row[column] for _, row in of], [name for name, _ in of], told)
+        ids = [str(row["label"]) for _, row in of]
+        marks = dots_at([row[column] for _, row in of], [name for name, _ in of], told, ids)
         data.append({**marks, "marker": look(ACCENT, symbol, size)})
     layout = rows_template(names, axis)
     few = [(name, row) for name, row in zip(names, rows, strict=True) if row["value"] is None]

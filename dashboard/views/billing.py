@@ -67,7 +67,7 @@ def _by_owner(reading: Reading) -> None:
     whole = reading.answer("B10", by).select(by, pl.col("value").alias("whole"))
     frame = _spread(reading.answer("B10", by, "unbilled_bucket"), by, "unbilled_bucket", [a for a, _, _ in AGES])
     frame = frame.join(whole.rename({by: "label"}), on="label", how="left").sort("whole", descending=True)
-    charts.chart(
+    chosen = charts.chart(
         reading,
         "by_owner",
         frame.drop("whole").head(SHOWN),
@@ -77,7 +77,9 @@ def _by_owner(reading: Reading) -> None:
         alt=f"Amount approved and not billed by {OWNERS[by]}, split by age",
         about=by,
         at=row,
+        picks=True,
     )
+    charts.rows_behind(reading, "B10", chosen, "by_owner", **{by: tuple(chosen)})
 
 
 def _spread(answer: pl.DataFrame, by: str, part: str, parts: list[str]) -> pl.DataFrame:
@@ -141,7 +143,7 @@ def _slippage(reading: Reading) -> None:
         pl.col("owner_team").alias("label"), pl.col("value").alias("whole")
     )
     frame = frame.join(whole, on="label", how="left").sort("whole", descending=True).drop("whole")
-    charts.chart(
+    chosen = charts.chart(
         reading,
         "slippage",
         frame.head(SHOWN),
@@ -150,7 +152,9 @@ def _slippage(reading: Reading) -> None:
         ),
         alt="Planned billing that slipped, by team and cause",
         at=row,
+        picks=True,
     )
+    charts.rows_behind(reading, "B13", chosen, "slippage", owner_team=tuple(chosen))
 
 
 def _by_client(reading: Reading) -> None:
@@ -161,14 +165,16 @@ def _by_client(reading: Reading) -> None:
     words += f". The slowest {SHOWN} of {known.height}" if known.height > SHOWN else ""
     words += f". {few:,} clients have fewer than 6 allocations: too few" if few else ""
     row = explain.section(reading, "Billing lag by client", words, "B1", "client")
-    charts.chart(
+    chosen = charts.chart(
         reading,
         "lag_by_client",
         known.head(SHOWN),
         lambda f: figures.percentile_ranges(f, axis="Billing lag (elapsed days)"),
         alt="Median and 85th percentile of billing lag for each client",
         at=row,
+        picks=True,
     )
+    charts.rows_behind(reading, "B1", chosen, "lag_by_client", client=tuple(chosen))
 
 
 def _early(reading: Reading) -> None:

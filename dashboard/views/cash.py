@@ -6,7 +6,7 @@ import polars as pl
 import streamlit as st
 
 from dashboard import charts, explain, figures, layout, tiles, timelines
-from dashboard.chart_template import ACCENT, GOOD, OCHRE, SECOND, SOFT, WARN
+from dashboard.chart_template import ACCENT, GOOD, MUTED, OCHRE, SECOND, SOFT, WARN
 from dashboard.data import Reading
 from dashboard.numbers import day
 from dashboard.tiles import Tile
@@ -17,6 +17,7 @@ SHOWN = 15
 AGES = (
     ("not due", "not due", SOFT), ("1–30", "1–30 days past due", ACCENT), ("31–60", "31–60", OCHRE),
     ("61–90", "61–90", SECOND), ("over 90", "over 90", WARN), ("unapplied", "unapplied credit", GOOD),
+    ("retained", "retained", MUTED),
 )  # fmt: skip
 PARTS = (
     ("firm_days", "with the firm", ACCENT), ("client_wait_days", "with the client", OCHRE),
@@ -63,7 +64,7 @@ def _aging(reading: Reading) -> None:
     if by in (None, "all"):
         frame = reading.answer("B8", "aging_bucket").rename({"aging_bucket": "label"}).filter(pl.col("n") > 0)
         overdue = [name for name, _, _ in AGES[1:5]]
-        charts.chart(
+        chosen = charts.chart(
             reading,
             "aging",
             frame,
@@ -72,7 +73,9 @@ def _aging(reading: Reading) -> None:
             ),
             alt="Open balance of invoices by days past due",
             at=row,
+            picks=True,
         )
+        charts.rows_behind(reading, "B8", chosen, "aging", aging_bucket=tuple(chosen))
         return
     whole = reading.answer("B8", by).select(pl.col(by).alias("label"), pl.col("value").alias("whole"))
     wide = reading.answer("B8", by, "aging_bucket").pivot(on="aging_bucket", index=by, values="value")
@@ -80,7 +83,7 @@ def _aging(reading: Reading) -> None:
     missing = [pl.lit(0.0).alias(name) for name in kept if name not in wide.columns]
     frame = wide.with_columns(*missing).rename({by: "label"}).select("label", *(pl.col(c).fill_null(0.0) for c in kept))
     ranked = frame.join(whole, on="label", how="left").sort("whole", descending=True).drop("whole").head(SHOWN)
-    charts.chart(
+    chosen = charts.chart(
         reading,
         "aging_by",
         ranked,
@@ -90,7 +93,9 @@ def _aging(reading: Reading) -> None:
         alt=f"Open balance by {by} and days past due",
         about=by,
         at=row,
+        picks=True,
     )
+    charts.rows_behind(reading, "B8", chosen, "aging_by", **{by: tuple(chosen)})
 
 
 def _dso(reading: Reading) -> None:

@@ -76,14 +76,16 @@ def _fixes(reading: Reading) -> None:
     if frame.is_empty():
         layout.empty("No gate's data are at fault.", "There is nothing to mend.")
         return
-    charts.chart(
+    chosen = charts.chart(
         reading,
         "fixes",
         frame.sort("value", descending=True),
         lambda f: figures.bars(f, axis="Records at fault", unit="count"),
         alt="Number of records at fault, by fault",
         at=row,
+        picks=True,
     )
+    charts.rows_behind(reading, "M3f", chosen, "fixes", fault=tuple(chosen))
 
 
 def _sources(reading: Reading) -> None:

@@ -223,11 +223,13 @@ def _by_gate(reading: Reading) -> None:
     words = "Dot: P50. Tick: P85, by Kaplan–Meier where gates are open. Bold: approved gates. Elapsed days"
     row = explain.section(reading, "By gate", words, "F1", "gate")
     frame = reading.answer("F1", "gate").rename({"gate": "label"}).filter(pl.col("n") > 0)
-    charts.chart(
+    chosen = charts.chart(
         reading,
         "by_gate",
         frame.sort("value", descending=True, nulls_last=True),
         lambda f: figures.percentile_ranges(f, axis=AXIS),
         alt="Median and 85th percentile of cycle time for each gate",
         at=row,
+        picks=True,
     )
+    charts.rows_behind(reading, "F1", chosen, "by_gate", gate=tuple(chosen))

@@ -50,14 +50,18 @@ def _latency(reading: Reading) -> None:
     )
     row = explain.section(reading, "Latency from team to team", words, "F20", "from_team", "to_team", key="latency")
     frame = reading.answer("F20", "from_team", "to_team").filter(pl.col("n") > 0).with_columns(EDGE)
-    charts.chart(
+    chosen = charts.chart(
         reading,
         "latency",
         frame.sort("value", descending=True, nulls_last=True),
         lambda f: figures.percentile_ranges(f, axis="Approval to start (working days)"),
         alt="Median and 85th percentile of hand-off latency from team to team",
         at=row,
+        picks=True,
     )
+    edges = frame.filter(pl.col("label").is_in(chosen[:1]))  # of two edges, teams could be paired that never met
+    teams = {name: tuple(edges[name].to_list()) for name in ("from_team", "to_team")}
+    charts.rows_behind(reading, "F20", chosen[:1], "latency", **teams)
 
 
 def _steps(reading: Reading) -> None:
@@ -86,14 +90,16 @@ def _readiness(reading: Reading, by: str, title: str) -> None:
     row = explain.section(reading, title, words, "F21", by)
     frame = reading.answer("F21", by).rename({by: "label"}).filter(pl.col("n") > 0).sort("value", nulls_last=True)
     low = frame.filter(pl.col("value") < 80)["label"].to_list()
-    charts.chart(
+    chosen = charts.chart(
         reading,
         f"readiness_{by}",
         frame,
         lambda f: figures.bars(f, axis="% of required documents ready", unit="%", warn=low),
         alt=f"Share of required documents that were ready, by {by.replace('_', ' ')}",
         at=row,
+        picks=True,
     )
+    charts.rows_behind(reading, "F21", chosen, f"readiness_{by}", **{by: tuple(chosen)})
 
 
 def _open(reading: Reading) -> None:

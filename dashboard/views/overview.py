@@ -64,7 +64,7 @@ def _owed(reading: Reading) -> None:
     frame = reading.answer("B10", "unbilled_bucket").rename({"unbilled_bucket": "label"})
     words = f"By days since approval, n = {frame['n'].sum():,} gates and change orders, whatever the period"
     row = explain.section(reading, "Approved, not billed", words, "B10", "unbilled_bucket")
-    charts.chart(
+    chosen = charts.chart(
         reading,
         "owed",
         frame,
@@ -74,7 +74,9 @@ def _owed(reading: Reading) -> None:
         ),
         alt="Amount approved and not billed, by days since approval",
         at=row,
+        picks=True,
     )  # fmt: skip
+    charts.rows_behind(reading, "B10", chosen, "owed", unbilled_bucket=tuple(chosen))
 
 
 def _attention(reading: Reading) -> None:

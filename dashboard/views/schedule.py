@@ -88,14 +88,16 @@ def _changes(reading: Reading) -> None:
     pushed, added = explain.value_words(reading, "S5p"), explain.value_words(reading, "S5a")
     words = f"After the baseline, by reason. {pushed} of commitments pushed out of the period, {added} gates added"
     row = explain.section(reading, "Plan changes", words, "S5", "reason")
-    charts.chart(
+    chosen = charts.chart(
         reading,
         "plan_changes",
         frame.sort("value", descending=True, nulls_last=True).head(12),
         lambda f: figures.bars(f, axis="Changes of a planned date", unit="count", warn=("no reason",)),
         alt="Number of plan changes for each reason",
         at=row,
+        picks=True,
     )
+    charts.rows_behind(reading, "S5", chosen, "plan_changes", reason=tuple(chosen))
 
 
 def _trend(reading: Reading) -> None:

@@ -96,7 +96,7 @@ def _count(reading: Reading) -> None:
     )
     by = by or "reason"
     frame = reading.answer("C8", by).rename({by: "label"})
-    charts.chart(
+    chosen = charts.chart(
         reading,
         "change_orders",
         frame.sort("value", descending=True, nulls_last=True),
@@ -104,14 +104,16 @@ def _count(reading: Reading) -> None:
         alt=f"Number of change orders for each {by}",
         about=by,
         at=row,
+        picks=True,
     )
+    charts.rows_behind(reading, "C8", chosen, "change_orders", **{by: tuple(chosen)})
 
 
 def _value(reading: Reading) -> None:
     frame = reading.answer("C8v", "reason").rename({"reason": "label"})
     words = f"Approved amount, deductions negative, n = {frame['n'].sum():,}"
     row = explain.section(reading, "Approved value by reason", words, "C8v", "reason")
-    charts.chart(
+    chosen = charts.chart(
         reading,
         "reason_value",
         frame.sort("value", descending=True, nulls_last=True),
@@ -120,21 +122,25 @@ def _value(reading: Reading) -> None:
         ),
         alt="Approved value of change orders for each reason",
         at=row,
+        picks=True,
     )
+    charts.rows_behind(reading, "C8v", chosen, "reason_value", reason=tuple(chosen))
 
 
 def _decisions(reading: Reading) -> None:
     words = "Dot: P50. Tick: P85, by Kaplan–Meier where some are pending. Bold: change orders"
     row = explain.section(reading, "Decision time by reason", words, "C4", "reason")
     frame = reading.answer("C4", "reason").rename({"reason": "label"}).filter(pl.col("n") > 0)
-    charts.chart(
+    chosen = charts.chart(
         reading,
         "decisions",
         frame.sort("value", descending=True, nulls_last=True),
         lambda f: figures.percentile_ranges(f, axis="Submission to decision (elapsed days)"),
         alt="Median and 85th percentile of decision time for each reason",
         at=row,
+        picks=True,
     )
+    charts.rows_behind(reading, "C4", chosen, "decisions", reason=tuple(chosen))
 
 
 def _rework(reading: Reading) -> None:
@@ -142,14 +148,16 @@ def _rework(reading: Reading) -> None:
     words = f"Extra work after an approval that nobody pays for: {hours} of its hours, {attempts} of all attempts"
     row = explain.section(reading, "Free rework by gate", words, "C9v", "gate")
     frame = reading.answer("C9v", "gate").rename({"gate": "label"}).filter(pl.col("n") > 0)
-    charts.chart(
+    chosen = charts.chart(
         reading,
         "rework",
         frame.sort("value", descending=True, nulls_last=True).head(SHOWN),
         lambda f: figures.bars(f, axis=f"Value ({reading.currency})", unit="money", currency=reading.currency),
         alt="Value of extra work after approval that no change order covers, by gate",
         at=row,
+        picks=True,
     )
+    charts.rows_behind(reading, "C9v", chosen, "rework", gate=tuple(chosen))
 
 
 def _unapproved(reading: Reading) -> None:

@@ -98,6 +98,31 @@ def test_a_roll_forward_ends_where_its_measure_does(open_page: Open, full: Path,
     )
 
 
+@pytest.mark.parametrize(
+    ("page", "key", "measure", "dimension"),
+    [
+        ("overview", "owed", "B10", "unbilled_bucket"),
+        ("flow", "by_gate", "F1", "gate"),
+        ("billing", "by_owner", "B10", "client_owner"),
+        ("cash", "aging", "B8", "aging_bucket"),
+        ("scope", "change_orders", "C8", "reason"),
+        ("handoffs", "readiness_gate", "F21", "gate"),
+    ],
+)
+def test_a_mark_names_the_rows_it_stands_for(
+    open_page: Open, full: Path, store: Store, page: str, key: str, measure: str, dimension: str
+) -> None:
+    """What a mark is chosen by is a value that its measure can be filtered by, and gives the rows it counted."""
+    names = {ids[0] for trace in drawn(open_page(full, page), key) for ids in trace.get("customdata", ())}
+    reading = Reading(store, Filters())
+    answered = {row[dimension]: row for row in reading.answer(measure, dimension).to_dicts()}
+    assert names
+    for name in names:
+        row = answered[name]
+        counted = row["n"] + (row.get("open_n") or 0)  # open rows of a duration stand behind it too
+        assert reading.rows(measure, **{dimension: (name,)}).height == counted, name
+
+
 def test_an_explanation_tells_rule_sql_and_every_row_left_out(open_page: Open, full: Path, store: Store) -> None:
     app = open_page(full, "billing")
     app.button(key="explain_tile_B1").click().run()
