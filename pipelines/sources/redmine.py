@@ -29,6 +29,7 @@ MOST_PER_PAGE = 100  # whatever is asked for
 CLOCK_SHIFT = timedelta(hours=1)  # Redmine keeps local times: where its clock is put back, an hour is written twice
 LISTINGS = 5  # times that a list which moves while it is read is begun anew
 PROJECT_ROLES = ("client", "contract_amount", "currency", "signed_on", "kickoff_on", "manager", "playbook")
+ORDER_ROLES = ("amount", "number", "reason", "days", "requested_by")  # that an issue may have where gates are versions
 Part = Literal["project", "issue", "version"]
 _KNOWN = "/users/current.json"
 _READABLE = "1|5"  # active and closed projects; an archived one cannot be read
@@ -148,13 +149,13 @@ class Redmine:
 
     def _issue_keys(self) -> Iterator[list[str]]:
         """The key of every issue there is. Raises `Fault` where none of them has a field that the block names."""
-        fields: set[str] | None = None
+        fields, has_gates = set[str](), False
         for page in self._issue_lists({}):
-            fields = (fields or set()) | _fields_of(page)
+            fields |= _fields_of(page)
+            has_gates |= any(self.plays.get(issue.get("tracker", {}).get("id")) == "milestone" for issue in page)
             yield [str(issue["id"]) for issue in page]
         self.refuse_strangers()
-        if self.block.milestones == "issues":
-            self._refuse_missing(fields, "issue")
+        self._refuse_missing(fields if has_gates else None, "issue")
 
     def _issue_lists(self, window: Mapping[str, str]) -> Iterator[list[Record]]:
         """Pages of issues in the order of their ids; each is asked for behind the last id, so that none is lost."""
@@ -238,14 +239,15 @@ class Redmine:
 
     def _projects_with(self, module: str) -> list[Record]:
         """Projects that have a module switched on; asked of one that has not, Redmine answers 403."""
-        return [one for one in self.projects if any(told.get("name") == module for told in one["enabled_modules"])]
+        modules = {one["id"]: self._held("/projects.json", one, "enabled_modules", list) for one in self.projects}
+        return [one for one in self.projects if module in [told.get("name") for told in modules[one["id"]]]]
 
     def _ids(self, path: str, key: str, names: Sequence[str], what: str) -> list[int]:
         """The ids of things that the block names, in the order of the names."""
-        known = {_plain(one["name"]): one for one in self._records(path, self.door.get(path).body, key)}
+        known = {_plain(one.get("name", "")): one for one in self._records(path, self.door.get(path).body, key)}
         for name in names:
             if _plain(name) not in known:
-                there = ", ".join(str(one["name"]) for one in known.values())
+                there = ", ".join(str(one.get("name")) for one in known.values())
                 cure = f"There are: {there or 'none'}. Mend the block of the source, or make it in Redmine."
                 raise self.door.fault(path, f"there is no {what} {name!r}.", cure)
         return [known[_plain(name)]["id"] for name in names]
@@ -300,8 +302,12 @@ class Redmine:
 
     def _refuse_missing(self, fields: set[str] | None, of: Part) -> None:
         """Raises `Fault` for a custom field that the block names and no record has; None where there is no record."""
+        if fields is None:
+            return
+        elsewhere = ORDER_ROLES if of == "version" and self.block.change_order_tracker else ()
         for role, name in self.block.fields.items():
-            if fields is not None and (role in PROJECT_ROLES) == (of == "project") and _plain(name) not in fields:
+            is_meant = (role in PROJECT_ROLES) == (of == "project") and role not in elsewhere
+            if is_meant and _plain(name) not in fields:
                 where = f"source {self.door.source}, fields.{role}"
                 what = f"no {of} that the account may read has a custom field {name!r}."
                 cure = f"Make it in Redmine, visible to the account's role, or mend fields.{role} in the block."
@@ -310,7 +316,7 @@ class Redmine:
 
 def _fields_of(records: Sequence[Record]) -> set[str]:
     """The names of the custom fields that some of the records have."""
-    return {_plain(one["name"]) for record in records for one in record.get("custom_fields", [])}
+    return {_plain(one.get("name", "")) for record in records for one in record.get("custom_fields", [])}
 
 
 def _line(project: Record, known: Mapping[int, Record]) -> list[Record]:

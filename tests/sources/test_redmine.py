@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import tomllib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -16,7 +19,9 @@ from pulled import Pulled
 from redmine_fake import KEY, MEANINGS, RedmineFake, as_measured
 
 from models.faults import Fault
+from pipelines.settings import Settings
 
+ROOT = Path(__file__).parents[2]
 MONDAY = datetime(2026, 3, 2, 12, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = (timedelta(seconds=one) for one in (1, 60, 3600, 86_400))
 
@@ -315,6 +320,41 @@ def test_a_custom_field_that_was_taken_away_is_told_by_the_next_sweep(desk: Desk
     assert desk.refusal(MONDAY + DAY).startswith(told)
     del desk.redmine.fields[1]
     assert desk.refusal(MONDAY + DAY).startswith("source desk, fields.client: no project that the account may read has")
+
+
+def test_a_field_may_be_on_no_gate_as_long_as_there_is_none(desk: Desk, rebrand: int) -> None:
+    desk.blocks["desk"] |= {
+        "change_order_tracker": "Change order",
+        "fields": {"client": "Client", "approver": "Approver"},
+    }
+    desk.redmine.issue(rebrand, "Bigger pool", MONDAY - DAY, tracker="Change order")
+    desk.pull(MONDAY)
+    desk.redmine.issue(rebrand, "Concept", MONDAY - DAY)
+    assert "fields.approver: no issue that the account may read has a custom field 'Approver'." in desk.refusal(
+        MONDAY + DAY
+    )
+
+
+def test_the_block_of_the_page_is_one(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "sources" / "redmine.md"
+    block = page.read_text("utf-8").split("```toml\n")[1].split("```")[0]
+    settings = Settings.model_validate({"data": tmp_path, **tomllib.loads(block)})
+    assert dict(settings.sources["studio"].statuses)["Closed"] == "ignored"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("ci", "code", "said"), [("", 0, "--ignore-glob=*redmine_*\n"), ("true", 1, "")])
+def test_without_a_redmine_its_tests_are_left_out_but_not_in_ci(tmp_path: Path, ci: str, code: int, said: str) -> None:
+    for tool in ("sh", "dirname", "mkdir", "id", "sed", "cat"):  # neither dpkg-query nor apt-get
+        (tmp_path / tool).symlink_to(str(shutil.which(tool)))
+    ran = subprocess.run(
+        [str(tmp_path / "sh"), str(ROOT / ".ci" / "redmine.sh")],
+        env={"PATH": str(tmp_path), "VENV": str(tmp_path), "CI": ci},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (code, said)
+    assert "There is no Redmine here and it could not be installed" in ran.stderr
 
 
 # --- what journals mean ---------------------------------------------------------------------------------------
