@@ -140,8 +140,9 @@ class _Tryton:
 
     def table(self, told: _List) -> Table:
         names = tuple(_column(path) for path in (*told.fields, *told.optional))
-        if not self.has(told):
-            return Table(told.table, lambda _since: [], ("web", *names), whole=told.whole, versions=told.versions)
+        if not self.has(told):  # it has its columns, and no sweep: the rows of a module that is taken out stay
+            columns = ("web", *names, *(() if told.whole else ("gone_at",)))
+            return Table(told.table, lambda _since: [], columns, whole=told.whole, versions=told.versions)
         pages = partial(self._pages, told, self.fields(told))
         asked = tuple(path for path in told.optional if path in self.fields(told))
         if told.whole:
@@ -180,7 +181,7 @@ class _Tryton:
 
     def _refusal(self, path: str, body: Any) -> Fault:
         told = body if isinstance(body, dict) else {}
-        words = " ".join(str(told.get(name) or "") for name in ("message", "description")).strip()
+        words = " ".join(str(told.get(name) or "") for name in ("message", "description")).strip(" .\n")
         cure = RIGHTS if "access" in words or "allowed" in words else OTHER
         return self.door.fault(path, f"refuses to be read (400): {words or 'it says no more'}.", cure)
 

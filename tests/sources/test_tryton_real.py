@@ -9,11 +9,14 @@ from typing import Any
 
 import duckdb
 import pytest
+import requests
+import tryton_fake
+from loopback import serving
 from pulled import Pulled
 from tryton_server import READER_KEY, Refused, Tryton, installed
 
+from pipelines.sources import tryton as kind
 from pipelines.sources.door import Patience
-from pipelines.sources.tryton import probe
 
 pytestmark = pytest.mark.slow
 
@@ -107,26 +110,32 @@ def test_the_history_of_a_gate_becomes_marts(version: str, gates: Any, tryton: T
     assert found == [("approved", 2, False, "log", True, "Aster Gates", "Rebrand", Decimal("1200.00"))]
 
 
+def writes(tryton: Tryton, key: int) -> list[datetime]:
+    """When a task's status was written, by Tryton's own log."""
+    asked = [["resource", "=", f"project.work,{key}"], ["target", "like", "%status%"]]
+    found = tryton.search("ir.model.log", asked, ["create_date"])
+    return sorted(datetime(*(one["create_date"][part] for part in STAMP)) for one in found)
+
+
+def dates(con: duckdb.DuckDBPyConnection, key: int) -> list[datetime]:
+    """When the events of a gate occurred that the log tells of."""
+    asked = f"select occurred_at from marts.gate_events where gate_id = 'desk:{key}' and origin = 'log' order by 1"
+    return [at for (at,) in con.sql(asked).fetchall()]
+
+
 def test_events_are_dated_by_the_log_to_the_microsecond(gates: Any, tryton: Tryton) -> None:
     names, con = gates
-    written = tryton.search(
-        "ir.model.log", [["resource", "=", f"project.work,{names['Concept']}"], ["target", "like", "%status%"]],
-        ["create_date"],
-    )  # fmt: skip
-    told = con.sql(
-        f"select occurred_at from marts.gate_events where gate_id = 'desk:{names['Concept']}' and origin = 'log'"
-    ).fetchall()
-    stamps = [datetime(*(one["create_date"][part] for part in STAMP)) for one in written]
-    assert sorted(stamps) == sorted(at for (at,) in told)
-    assert len(stamps) == 5
+    assert len(writes(tryton, names["Concept"])) == 5
+    assert dates(con, names["Concept"]) == writes(tryton, names["Concept"])
 
 
-def test_what_nobody_saw_between_two_pulls_is_not_made_up(gates: Any) -> None:
+def test_what_nobody_saw_between_two_pulls_is_not_made_up(gates: Any, tryton: Tryton) -> None:
     names, con = gates
     assert [one[:3] for one in events(con, names["Hasty"])] == [
         ("planned", 1, "source_timestamp"),
         ("submitted", 1, "log"),
     ]
+    assert dates(con, names["Hasty"]) == writes(tryton, names["Hasty"])[-1:]
     found = con.sql(f"select history_quality from marts.gates where gate_id = 'desk:{names['Hasty']}'").fetchall()
     assert found == [("timestamps",)]
 
@@ -459,7 +468,7 @@ def test_a_withdrawn_right_and_a_cancelled_key_are_said_plainly(tryton: Tryton, 
     who = reader(tryton, key)
     ours = firm()
     ours.environ = {"TRYTON_KEY": key}
-    assert probe("desk", ours.settings, ours.environ, PATIENT) is None
+    assert kind.probe("desk", ours.settings, ours.environ, PATIENT) is None
     tryton.delete("ir.model.access", who["reads"])
     message = ours.refusal(now())
     assert '/account.invoice: refuses to be read (400): You are not allowed to access "Account Invoice".' in message
@@ -491,3 +500,98 @@ def test_a_wrong_database_is_named(tryton: Tryton, firm: Firm) -> None:
     assert "knows no database 'nowhere' (404). Check the url and the database" in firm(database="nowhere").refusal(
         now()
     )
+
+
+# --- the fake ----------------------------------------------------------------------------------------------
+
+
+def test_the_fake_answers_in_the_same_shapes(bills: Any, tryton: Tryton, firm: Firm) -> None:
+    """So what is shown on the fake holds for a real one; `bills` sees to records in every list."""
+    ours, fake = firm(), _full_fake()
+    real = kind.opened("desk", ours.settings, ours.environ, PATIENT)
+    with serving(fake.answer) as server:
+        told = {**ours.blocks["desk"], "url": server.url}
+        theirs = Pulled(ours.data, {"desk": told}, {"TRYTON_KEY": tryton_fake.KEY}, PATIENT)
+        imitated = kind.opened("desk", theirs.settings, theirs.environ, PATIENT)
+        for one in kind.LISTS:
+            assert imitated.fields(one) == real.fields(one)
+            asked = (one.model, one.domain, (kind.STAMP, *one.fields, *one.optional), [["id", "ASC"]], 200)
+            answers = real.search(*asked), imitated.search(*asked)
+            assert all(answers), one.table
+            assert _differing(*map(_shapes, answers)) == {}, one.table
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "query"),
+    [
+        ("books/rest/model/party.party", "wrong", {}),
+        ("nowhere/rest/model/party.party", None, {}),
+        ("books/rest/model/party.party", None, {"f": "nosuch"}),
+        ("books/rest/model/no.such.model", None, {}),
+        ("books/rest/model/ir.model.log", None, {}),
+    ],
+)
+def test_the_fake_refuses_as_a_real_one_does(tryton: Tryton, path: str, key: str | None, query: dict[str, str]) -> None:
+    answers = []
+    with serving(tryton_fake.Tryton(datetime(2026, 3, 2)).answer) as server:
+        for url, own in ((tryton.url, READER_KEY), (server.url, tryton_fake.KEY)):
+            headers = {"Authorization": f"Bearer {key or own}"}
+            answers.append(requests.get(f"{url}/{path}", params=query, headers=headers, timeout=30))
+    one, other = answers
+    assert one.status_code == other.status_code >= 400
+    assert one.headers["Content-Type"].split(";")[0] == other.headers["Content-Type"].split(";")[0]
+    if one.status_code == 400:
+        assert one.json() == other.json()
+
+
+def _full_fake() -> tryton_fake.Tryton:
+    """A fake with a record in every list, every field of which is filled."""
+    fake = tryton_fake.Tryton(datetime(2026, 3, 2, 12, 0, 0, 5))
+    client = fake.client("Aster")
+    fake.held["party.party"][client]["replaced_by"] = fake.client("Birch")
+    project = fake.project(client, "Rebrand")
+    bill = fake.invoice(client, "100.00", reference="CO-7", description="Work", cancel_move=None)
+    fake.held["account.invoice"][bill]["cancel_move"] = fake.held["account.invoice"][bill]["move"]
+    fake.pay(bill, "100.00")
+    (line,) = fake.held["account.invoice.line"]
+    fake.held["account.invoice.line"][line] |= {"origin": f"account.invoice.line,{line}"}
+    work = fake.task(project, "Concept", "5.00", number="1", sequence=1, invoice_line=line)
+    fake.held["project.work"][work] |= dict.fromkeys(tryton_fake.PLAN, datetime(2026, 4, 1))
+    fake.make("project.work.invoiced_progress", work=work, progress=1.0, invoice_line=line)
+    sheet = fake.make("timesheet.work", origin=f"project.work,{work}")
+    fake.make("timesheet.line", work=sheet, duration=timedelta(hours=3), invoice_line=line)
+    fake.make("account.invoice-additional-account.move", invoice=bill, move=fake.make("account.move"))
+    return fake
+
+
+def _shapes(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What stands under each field, of the first record that has something there."""
+    found: dict[str, Any] = {}
+    for row in rows:
+        for name, value in row.items():
+            found[name] = found.get(name) or _shape(value)
+    return found
+
+
+def _shape(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_shape(value[0])] if value else None
+    if isinstance(value, dict):
+        return value.get("__class__") or {name: _shape(one) for name, one in value.items()}
+    return None if value is None else "number" if isinstance(value, int | float | Decimal) else type(value).__name__
+
+
+def _differing(real: dict[str, Any], imitated: dict[str, Any]) -> dict[str, Any]:
+    """Fields that one has and the other has not, or has in another shape; null on one side says nothing."""
+    names = real.keys() | imitated.keys()
+    missing = object()
+    pairs = {name: (real.get(name, missing), imitated.get(name, missing)) for name in names}
+    return {name: pair for name, pair in pairs.items() if missing in pair or not _alike(*pair)}
+
+
+def _alike(one: Any, other: Any) -> bool:
+    if one is None or other is None:
+        return True
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_alike(one[name], other[name]) for name in one)
+    return bool(one == other)
