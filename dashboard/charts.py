@@ -49,7 +49,9 @@ def chart(
     The figure is kept by (snapshot, page, key, filters, about): `about` holds whatever else it depends on. With
     `picks` the ids of the marks that a reader chose are returned.
     """
-    if frame.is_empty():
+    if frame.is_empty() or (
+        "n" in frame.columns and not (frame["n"].fill_null(0) > 0).any()
+    ):  # axes alone tell nothing
         nothing(reading)
         return []
     asked = repr((draw.__module__, reading.filters, about, current().code))  # a page's keys are its own

@@ -64,10 +64,10 @@ def _draw(reading: Reading, tile: Tile) -> None:
         unit = tile.counted if about.unit == "count" else shown_unit(about.unit, reading.currency)
         shown = worded(value, about.unit, reading.currency)
         number = f'<p class="mp-value">{plain(value, about.unit)}<small>{escape(unit)}</small></p>'
-    target = _target(reading, about, value)
+    told = _change(reading, about, value) + _spark(reading, about, label, value) + _target(reading, about, value)
     html(
         f'<section class="mp-tile" data-measure="{about.id}" data-value="{"" if value is None else value}">'
-        f"<h2>{escape(label)}</h2>{number}{_change(reading, about, value)}{_spark(reading, about, label)}{target}"
+        f"<h2>{escape(label)}</h2>{number}{told}"
         f'<p class="mp-basis">{escape(rests)}</p></section>'
     )
     explain.button(reading, tile.measure, f"tile_{tile.measure}")
@@ -128,9 +128,9 @@ def _target(reading: Reading, about: Measure, value: float | None) -> str:
     return f'<p class="mp-target mp-{name}">{"✓" if is_met else "✕"} {escape(words)}, {name}</p>'
 
 
-def _spark(reading: Reading, about: Measure, label: str) -> str:
+def _spark(reading: Reading, about: Measure, label: str, value: float | None) -> str:
     """The measure month by month over the period; nothing where it has no months."""
-    if not about.spans or about.kind == "steps" or about.window:
+    if value is None or not about.spans or about.kind == "steps" or about.window:
         return '<div class="mp-nospark"></div>'
     values = reading.series(about.id, "month")["value"].to_list()
     drawn = timelines.spark(values)

@@ -102,11 +102,10 @@ def _dso(reading: Reading) -> None:
     words = "By month. Best possible: were nothing overdue. Counted back: days whose sales receivables stand for"
     row = explain.section(reading, "Days sales outstanding", words, "B5", key="dso")
     named = (("B5", "dso_days"), ("B6", "counted_back_days"), ("B7", "best_days"))
-    frame = None
+    frame = reading.series("B5", "month").select(pl.col("period").alias("day"), "n")
     for measure, column in named:
         found = reading.series(measure, "month").select(pl.col("period").alias("day"), pl.col("value").alias(column))
-        frame = found if frame is None else frame.join(found, on="day", how="full", coalesce=True)
-    assert frame is not None
+        frame = frame.join(found, on="day", how="full", coalesce=True)
     charts.chart(
         reading,
         "dso",

@@ -73,6 +73,11 @@ def test_a_page_without_a_row_says_why_and_what_to_do(open_page: Open, without_r
     assert page == "definitions" or "mp-empty" in html_of(app)
 
 
+@pytest.mark.parametrize("page", WITH_TILES)
+def test_a_page_without_a_row_draws_no_empty_axes(open_page: Open, without_rows: Path, page: str) -> None:
+    assert open_page(without_rows, page).get("plotly_chart") == []
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_filtered_to_nothing_offers_to_reset(open_page: Open, full: Path, page: str) -> None:
     app = open_page(full, page, NOTHING)
