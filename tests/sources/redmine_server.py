@@ -28,6 +28,7 @@ import requests
 PACKAGE = Path("/usr/share/redmine")
 KEPT = Path(sys.prefix) / "redmine"
 UP_WITHIN_SECONDS = 90
+_SERVE = ("bundle", "exec", "rackup", "-s", "webrick", "-E", "production")
 # A Redmine's own words, as the seed has them, and what they mean to Milepost.
 STATUSES = {
     "New": "planned", "In Progress": "started", "Submitted": "submitted", "Resolved": "submitted",
@@ -298,8 +299,7 @@ def running() -> Iterator[Redmine]:
             print(f"Redmine {installed()} at {url}")
             yield Redmine(url, (KEPT / "key").read_text().strip(), installed())
         finally:
-            process.terminate()
-            process.wait(10)
+            _end(process)
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
@@ -309,9 +309,7 @@ def _lay_out(place: Path) -> None:
         (place / folder).mkdir(parents=True)
     shutil.copy(KEPT / "template.sqlite", place / "db.sqlite")
     (place / "config" / "secret_key.txt").write_text(os.urandom(32).hex())
-    # a commit that waited for the disk would take most of the tests' time
-    database = {"adapter": "sqlite3", "database": str(place / "db.sqlite"), "timeout": 10_000,
-                "pragmas": {"synchronous": "off"}}  # fmt: skip
+    database = {"adapter": "sqlite3", "database": str(place / "db.sqlite"), "timeout": 10_000}
     (place / "config" / "database.yml").write_text(json.dumps({"production": database}))
 
 
@@ -321,20 +319,7 @@ def _started(place: Path) -> tuple[subprocess.Popen[bytes], str]:
     url, log = f"http://127.0.0.1:{port}", place / "log" / "server.log"
     with log.open("wb") as said:
         process = subprocess.Popen(
-            [
-                "bundle",
-                "exec",
-                "rackup",
-                "-s",
-                "webrick",
-                "-o",
-                "127.0.0.1",
-                "-p",
-                str(port),
-                "-E",
-                "production",
-                "config.ru",
-            ],
+            [*_SERVE, "-o", "127.0.0.1", "-p", str(port), "config.ru"],
             cwd=PACKAGE,
             env=_environ(place),
             stdout=said,
@@ -345,10 +330,19 @@ def _started(place: Path) -> tuple[subprocess.Popen[bytes], str]:
         try:
             requests.get(f"{url}/issue_statuses.json", timeout=30)
             return process, url
-        except requests.ConnectionError:
+        except requests.RequestException:
             time.sleep(0.05)
-    process.kill()
+    _end(process)
     raise AssertionError(f"Redmine did not start: {log.read_text()[-2000:]}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _environ(place: Path) -> dict[str, str]:
