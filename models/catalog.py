@@ -19,6 +19,7 @@ import yaml
 from sqlglot import exp
 from sqlglot.errors import ParseError
 
+from models import yaml_text
 from models.faults import fault
 
 FOLDER = Path(__file__).resolve().parent
@@ -112,7 +113,7 @@ class Model:
 @cache
 def contract(file: Path = FOLDER / "contract.yml") -> Contract:
     """The contract, parents first."""
-    written = yaml.safe_load(file.read_text("utf-8"))
+    written = yaml_text.parsed(file.read_text("utf-8"))
     common = _fields(written["common"])
     entities = {name: _entity(name, body, common) for name, body in written["entities"].items()}
     graph = {name: entity.needs for name, entity in entities.items()}
@@ -178,7 +179,7 @@ def read_model(path: Path, schema: str) -> Model:
             str(path), "the header is missing.", "Open the file with a /* … */ comment that says what a row is."
         )
     try:
-        header = yaml.safe_load(match["yaml"])
+        header = yaml_text.parsed(match["yaml"])
     except yaml.YAMLError as error:
         raise fault(str(path), f"the header is not YAML: {error}", "Mend the line it names.") from None
     if not isinstance(header, dict) or "row" not in header:

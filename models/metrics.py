@@ -15,8 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
-import yaml
-
+from models import yaml_text
 from models.faults import Fault, Problem
 
 FOLDER = Path(__file__).resolve().parent
@@ -278,6 +277,5 @@ def _measure(name: str, body: dict[str, Any]) -> Measure:
 
 @cache
 def _written(file: Path) -> dict[str, Any]:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is ten times faster, where it is built in
-    written: dict[str, Any] = yaml.load(file.read_text("utf-8"), loader)
+    written: dict[str, Any] = yaml_text.parsed(file.read_text("utf-8"))
     return written

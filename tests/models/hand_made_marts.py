@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 import duckdb
@@ -50,13 +51,16 @@ def hand_made(**tables: Iterable[Mapping[str, Any]]) -> duckdb.DuckDBPyConnectio
     con.execute("; ".join(("begin", "create schema marts", *tables_of, "commit")))
     project = {"project_id": "northlight:p1", "timezone": "UTC"}
     for name, rows in {"projects": [project], "clock": [{"as_of_at": AS_OF}], **tables}.items():
-        for row in rows:
-            known = {each: value for each, value in DIMENSIONS.items() if each in columns[name]}
-            insert(con, name, known | dict(row))
+        known = {each: value for each, value in DIMENSIONS.items() if each in columns[name]}
+        for named, alike in groupby((known | dict(row) for row in rows), key=tuple):
+            insert(con, name, named, [list(row.values()) for row in alike])
     return con
 
 
-def insert(con: duckdb.DuckDBPyConnection, table: str, row: Mapping[str, Any]) -> None:
-    """One row; a column the mart does not have is an error."""
-    names, marks = ", ".join(row), ", ".join("?" * len(row))
-    con.execute(f"insert into marts.{table} ({names}) values ({marks})", list(row.values()))
+def insert(con: duckdb.DuckDBPyConnection, table: str, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Rows with values for the same columns; a column the mart does not have is an error."""
+    marks = f"({', '.join('?' * len(names))})"
+    con.execute(
+        f"insert into marts.{table} ({', '.join(names)}) values {', '.join([marks] * len(rows))}",
+        [value for row in rows for value in row],
+    )
