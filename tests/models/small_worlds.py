@@ -93,7 +93,9 @@ def small() -> duckdb.DuckDBPyConnection:
     return cast(duckdb.DuckDBPyConnection, Unfolding(con))
 
 
-def unfold(con: duckdb.DuckDBPyConnection, sources: Sequence[StagedSource], as_of: str, **terms: str) -> None:
+def unfold(
+    con: duckdb.DuckDBPyConnection, sources: Sequence[StagedSource], as_of: str, **terms: str
+) -> list[build.Finding]:
     """What `make_all` does, but that each mart is made when a statement first names it; again is the next refresh.
 
     Sources send records in contract columns; entities that none of them sent stay without rows. `terms` are those
@@ -107,8 +109,9 @@ def unfold(con: duckdb.DuckDBPyConnection, sources: Sequence[StagedSource], as_o
     for entity, empty in empty_tables().items():
         if entity not in sent:
             con.execute(empty)
-    stage_all(con, sources, at, sent)
+    findings = stage_all(con, sources, at, sent)
     con.begin_with(at)
+    return findings
 
 
 @cache
@@ -170,8 +173,9 @@ def prepare(con: duckdb.DuckDBPyConnection, rates: Rows = (), sources: Sequence[
     for source in sources:
         firm = [source, f"Firm {source}"]
         con.execute("insert into reference.sources (source, kind, firm) values (?, 'files', ?)", firm)
-    for row in rates:
-        con.execute("insert into reference.rates values ($day, $currency, $rate)", dict(row))
+    if rates:
+        columns = {name: [str(row[name]) for row in rates] for name in ("day", "currency", "rate")}
+        con.execute("insert into reference.rates select unnest($day), unnest($currency), unnest($rate)", columns)
 
 
 def receive(con: duckdb.DuckDBPyConnection, source: str, records: Mapping[str, Rows]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from small_worlds import CLIENT, GATE, PROJECT, World, events, make_all, prepare, receive
+from small_worlds import CLIENT, GATE, PROJECT, World, events, make_all, prepare, receive, small, unfold
 
 from models import build, catalog
 from models.admission import StagedSource
@@ -180,7 +180,7 @@ def test_a_document_needs_a_gate_or_a_project(world: World) -> None:
 
 
 def test_a_key_may_point_into_another_source() -> None:
-    con = duckdb.connect()
+    con = small()
     prepare(con, sources=("portal", "books"))
     receive(con, "portal", {"clients": [CLIENT], "projects": [PROJECT], "milestones": [GATE]})
     invoice = {
@@ -192,7 +192,7 @@ def test_a_key_may_point_into_another_source() -> None:
         "total": 5,
     }
     receive(con, "books", {"invoices": [invoice]})
-    make_all(con, [StagedSource(name, None, f"raw_{name}") for name in ("portal", "books")], "2026-06-30T00:00:00")
+    unfold(con, [StagedSource(name, None, f"raw_{name}") for name in ("portal", "books")], "2026-06-30T00:00:00")
     assert con.execute("select invoice_id, project_id, client from marts.invoices").fetchall() == [
         ("books:i1", "portal:p1", "Aster")
     ]
@@ -229,19 +229,19 @@ def test_every_row_received_is_in_a_mart_or_in_the_rejects(world: World) -> None
 
 
 def test_columns_the_contract_does_not_know_are_told_not_taken() -> None:
-    con = duckdb.connect()
+    con = small()
     prepare(con)
     receive(con, "t", {"clients": [{**CLIENT, "nickname": "Ash"}]})
-    warned = [f for f in make_all(con, [StagedSource("t", None, "raw_t")], "2026-06-30T00:00:00") if not f.passed]
+    warned = [f for f in unfold(con, [StagedSource("t", None, "raw_t")], "2026-06-30T00:00:00") if not f.passed]
     assert [(f.severity, f.sample) for f in warned] == [("warn", ({"source": "t", "column": "nickname"},))]
 
 
-def test_an_optional_reference_that_leads_nowhere_is_told(world: World) -> None:
-    con = duckdb.connect()
+def test_an_optional_reference_that_leads_nowhere_is_told() -> None:
+    con = small()
     prepare(con)
     invoice = {"source_key": "i1", "client": "c1", "project": "gone", "status": "open", "currency": "USD", "total": 5}
     receive(con, "t", {"clients": [CLIENT], "invoices": [invoice]})
-    warned = [f for f in make_all(con, [StagedSource("t", None, "raw_t")], "2026-06-30T00:00:00") if not f.passed]
+    warned = [f for f in unfold(con, [StagedSource("t", None, "raw_t")], "2026-06-30T00:00:00") if not f.passed]
     assert [(f.check, f.count) for f in warned] == [("every project it names is there", 1)]
 
 
@@ -259,5 +259,7 @@ def test_a_mapping_that_fails_on_the_data_is_told_with_the_entity(tmp_path: Path
     con = duckdb.connect()
     prepare(con)
     con.execute("create schema raw_t; create table raw_t.people as select 'A' as id")
-    with pytest.raises(Fault, match=r'the SELECT that maps clients of source t: .*"A".* Pass on what does not fit as it is'):
+    with pytest.raises(
+        Fault, match=r'the SELECT that maps clients of source t: .*"A".* Pass on what does not fit as it is'
+    ):
         make_all(con, [StagedSource("t", tmp_path, "raw_t")], "2026-06-30T00:00:00")

@@ -10,7 +10,7 @@ import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from small_worlds import CLIENT, GATE, PROJECT, World, events, make_all, one, prepare, receive
+from small_worlds import CLIENT, GATE, PROJECT, World, events, one, prepare, receive, small, unfold
 
 from models import build, catalog
 from models.admission import StagedSource
@@ -584,12 +584,12 @@ def contracts(draw: st.DrawFn) -> dict[str, list[dict[str, Any]]]:
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(contracts())
 def test_whatever_is_agreed_billed_and_paid_the_steps_sum_to_the_cent(records: dict[str, Any]) -> None:
-    con = duckdb.connect()
+    con = small()
     days = ("2026-01-01", "2026-01-12", "2026-01-15", "2026-01-16", "2026-01-20", "2026-02-01")
     rates = [{"day": day, "currency": "EUR", "rate": f"1.{17 + 31 * n % 83:02}3"} for n, day in enumerate(days)]
     prepare(con, rates)
     receive(con, "t", records)
-    make_all(con, [StagedSource("t", None, "raw_t")], "2026-06-30T00:00:00")
+    unfold(con, [StagedSource("t", None, "raw_t")], "2026-06-30T00:00:00")
     assert [found for found in build.check(con, catalog.marts()["contracts"]) if not found.passed] == []
     row = one(con, "contracts")
     if row["original_amount"] is not None:

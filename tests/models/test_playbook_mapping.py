@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from small_worlds import CLIENT, GATE, PROJECT, World, events, make_all, one, prepare, receive
+from small_worlds import CLIENT, GATE, PROJECT, World, events, one, prepare, receive, small, unfold
 
 from models import build, catalog, measure
 from models.admission import StagedSource
@@ -113,7 +113,7 @@ def test_a_place_missing_in_the_tool_is_the_playbooks(world: World) -> None:
 
 
 def test_two_tools_names_for_a_gate_stand_in_one_row_of_its_clients_cycle_times() -> None:
-    con = duckdb.connect()
+    con = small()
     prepare(con, sources=("old", "new"))
     playbooks(con)
     for source, name in (("old", "FRAMING"), ("new", "Framing Inspection")):
@@ -126,7 +126,7 @@ def test_two_tools_names_for_a_gate_stand_in_one_row_of_its_clients_cycle_times(
         client = {**CLIENT, "merged_into": "new:c1"} if source == "old" else CLIENT
         records = {"clients": [client], "projects": [HOME], "milestones": gates, "milestone_events": happened}
         receive(con, source, records)
-    make_all(con, [StagedSource(name, None, f"raw_{name}") for name in ("old", "new")], "2026-06-30T00:00:00")
+    unfold(con, [StagedSource(name, None, f"raw_{name}") for name in ("old", "new")], "2026-06-30T00:00:00")
     found = measure.answer(con, Question("F1", by=("client", "gate")))
     assert found.select("client", "gate", "value", "n").rows() == [("Aster", "Framing inspection passed", 6.0, 6)]
 
@@ -251,10 +251,10 @@ def test_clients_merged_in_a_circle_are_named_and_block_publishing(world: World)
 
 
 def test_a_client_merged_into_one_that_was_not_received_stays_and_is_told_of() -> None:
-    con = duckdb.connect()
+    con = small()
     prepare(con)
     receive(con, "t", {"clients": [{**CLIENT, "merged_into": "c9"}], "projects": [PROJECT], "milestones": [GATE]})
-    findings = make_all(con, [StagedSource("t", None, "raw_t")], "2026-06-30T00:00:00")
+    findings = unfold(con, [StagedSource("t", None, "raw_t")], "2026-06-30T00:00:00")
     assert [(f.table, f.check) for f in findings if not f.passed] == [
         ("staging.clients", "every merged_into it names is there")
     ]
