@@ -206,7 +206,7 @@ class XeroSource(ToolSource):
 class RocketlaneSource(ToolSource):
     """A Rocketlane account: phases and milestone tasks of its projects, and invoices."""
 
-    ROLES = ("contract_amount", "signed_on", "playbook", "amount", "number")
+    ROLES = ("contract_amount", "signed_on", "playbook", "amount", "number", "invoice")
 
     kind: Literal["rocketlane"]
     url: str = "https://api.rocketlane.com/api/1.0"

@@ -36,7 +36,7 @@ class Firm:
 
     def block(self, **more: Any) -> dict[str, Any]:
         return {"kind": "rocketlane", "url": f"{self.server.url}/api/1.0", "token_env": "KEY", "firm": "Relay",
-                "page_size": 3, "statuses": STATUSES, "fields": {"amount": "Fee", "number": "Code", "contract_amount": "Contract"},
+                "page_size": 3, "statuses": STATUSES, "fields": {"amount": "Fee", "number": "Code", "contract_amount": "Contract", "invoice": "Bill"},
                 **more}  # fmt: skip
 
     @property
@@ -255,10 +255,12 @@ def test_gates_are_phases_or_milestones_as_the_settings_say(
 ) -> None:
     project = lane.project("Onboarding", "Acme")
     lane.phase(project, "Build", "2026-03-02", "2026-03-31")
-    lane.task(project, "Go live", "2026-03-10")
+    lane.task(project, "Go live", "2026-03-10", Bill="RL-9", fee=250)
     firm.sources["lane"] = firm.block(milestones=chosen)
     firm.pull()
-    assert [row[0] for row in firm.told("select name from staging.milestones order by 1")] == names
+    said = {"Build": ("Build", None, None), "Go live": ("Go live", "RL-9", "250.00")}
+    query = "select name, invoice, bills_amount::text from staging.milestones order by 1"
+    assert firm.told(query) == [said[name] for name in names]
 
 
 # --- how it is asked -------------------------------------------------------------------------------------
