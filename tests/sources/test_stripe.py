@@ -379,6 +379,16 @@ def test_what_is_deleted_is_told_by_its_event_or_found_by_a_sweep(firm: Firm, st
     assert [row[1] for row in firm.told(query)] == [None, "deleted", "deleted", None]
 
 
+def test_a_customer_deleted_before_the_first_pull_still_has_its_invoices(firm: Firm, stripe: Stripe) -> None:
+    client = stripe.customer("Aster")
+    stripe.bill(client, 100)
+    stripe.delete(client)
+    stripe.now += 60 * DAY
+    firm.pull()
+    assert firm.told("select client, total_amount_local::text from marts.invoices") == [("Aster", "1.00")]
+    assert firm.told("select name, is_active from staging.clients") == [("Aster", False)]
+
+
 @pytest.mark.parametrize("made", [0, 1])
 def test_an_account_that_moves_while_it_is_read_loses_nothing(firm: Firm, stripe: Stripe, made: int) -> None:
     """While lists are read: the draft that the next page goes on from is deleted, others are edited, paid and made."""
