@@ -11,7 +11,7 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import controls, data, layout
+from dashboard import controls, data, layout, numbers
 from dashboard.data import Reading, Store
 from dashboard.filters import Filters
 from dashboard.views import (
@@ -98,7 +98,7 @@ def main() -> None:
     except Fault as fault:
         layout.not_rebuilt(str(fault))
         return
-    reading.sheets.title = page.title
+    reading.sheets.title, reading.sheets.format = page.title, numbers.current().code
     with headline:
         controls.offer_files(reading)
     given.append(reading)

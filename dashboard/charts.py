@@ -56,7 +56,8 @@ def chart(
         return []
     asked = repr((draw.__module__, reading.filters, about, current().code))  # a page's keys are its own
     figure = _figure(reading.store.id, reading.store.firms, key, asked, _Drawing(frame, draw))
-    reading.sheets.tables.append(Table(alt, "", frame))
+    if at is not None:
+        reading.sheets.tables.append(Table(alt, "", frame))
     chosen: list[str] = []
     if picks:
         picked: Any = st.plotly_chart(

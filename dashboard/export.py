@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 from xlsxwriter import Workbook  # type: ignore[import-untyped]
 
-from dashboard.numbers import day, grouped, instant
+from dashboard.numbers import day, grouped, instant, use
 
 _STARTS_A_FORMULA = r"^([=+\-@\t\r])"
 _SHEET = 31  # characters that Excel allows a sheet's name
@@ -36,6 +36,7 @@ class Sheets:
     """What a page showed, gathered while it is drawn: tiles as (label, number, what it rests on), and tables."""
 
     title: str = ""
+    format: str = "en"  # how the reader writes numbers and dates (numbers.py)
     about: list[tuple[str, str]] = field(default_factory=list)
     tiles: list[tuple[str, str, str]] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
@@ -115,6 +116,7 @@ def _sheet_name(title: str, taken: set[str]) -> str:
 
 def page(sheets: Sheets) -> bytes:
     """The page for paper: its filters, tiles, tables and definitions, in one HTML file that needs no other."""
+    use(sheets.format)  # it is made when it is asked for, not while the page is drawn
     about = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in sheets.about)
     tiles = "".join(
         f"<div><h3>{escape(label)}</h3><p class=n>{escape(number)}</p><p>{escape(rests)}</p></div>"
@@ -134,7 +136,8 @@ def page(sheets: Sheets) -> bytes:
 
 
 def _printed(table: Table) -> str:
-    shown = table.rows.head(_PRINTED)
+    keys = [name for name in table.rows.columns if name == "id" or name.endswith(("_id", "_url"))]
+    shown = table.rows.head(_PRINTED).drop(keys)  # keys and links are of no use on paper
     top = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in shown.columns)
     rows = "".join(
         f"<tr>{''.join(f'<td{_side(value)}>{escape(_text(value))}</td>' for value in row)}</tr>" for row in shown.rows()

@@ -73,3 +73,11 @@ def test_a_long_table_is_cut_on_paper_and_says_so() -> None:
     page = export.page(long).decode()
     assert page.count("<tr>") == 201
     assert "The first 200 of 500 rows." in page
+
+
+def test_a_report_is_written_as_its_reader_writes_and_leaves_keys_out() -> None:
+    rows = pl.DataFrame({"project_id": ["relay:prj_1"], "source_url": ["https://x"], "due_on": [date(2026, 6, 30)]})
+    page = export.page(Sheets(title="x", format="de", tables=[Table("Rows", "", rows)])).decode()
+    assert "30.06.2026" in page
+    assert "prj_1" not in page
+    export.page(sheets())  # sets the format back
