@@ -73,7 +73,7 @@ def _freshness(reading: Reading) -> str:
     return (
         f'<div class="mp-fresh"><details><summary><b>As of {instant(store.as_of)}</b></summary>'
         f"<ul>{listed}</ul></details>"
-        f'<span class="{"mp-warn" if failed else "mp-ok"}">{fresh} fresh</span>'
+        f'<span class="{"mp-warn" if failed else "mp-ok"}">{fresh} pulled</span>'
         + "".join(f'<span class="mp-quiet">{_source(row)}</span>' for row in failed)
         + f"<span>{set_aside(store)}</span><span>{sound(store)} · {health}</span></div>"
         f'<p class="mp-caption mp-chosen">{escape(_who(reading))} · {escape(_period(reading))}</p>'

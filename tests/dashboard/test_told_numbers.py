@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,21 @@ def test_a_gate_that_is_still_open_has_not_changed(store: Store) -> None:
 def test_a_tile_tells_the_change_since_the_day_compared_with(open_page: Open, full: Path) -> None:
     shown = html_of(open_page(full, "overview", {"against": THEN.isoformat()}))
     assert "Changes since 14 Feb 2026" in shown
+
+
+def test_a_tile_says_whether_its_target_is_met(open_page: Open, full: Path, store: Store) -> None:
+    value = store.answer(Question("F1", **YEAR)).row(0, named=True)["value"]
+    file = full / "milepost.toml"
+    try:
+        file.write_text(f"[targets]\nF1 = {value + 1}\nF8 = 100\n", "utf-8")
+        shown = html_of(open_page(full, "overview"))
+        file.write_text("[targets]\nF99 = 1\n", "utf-8")
+        refused = html_of(open_page(full, "overview"))
+    finally:
+        file.unlink()
+    assert re.search(r'mp-met">✓ target ≤ [\d.]+ days, met', shown)
+    assert 'mp-missed">✕ target ≥ 100.0 %, missed' in shown
+    assert "F99" in refused
 
 
 def test_a_client_is_shown_its_own_and_nobody_elses(open_page: Open, full: Path, store: Store) -> None:
