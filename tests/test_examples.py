@@ -96,6 +96,7 @@ def told(con: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[Any, ...]]:
     return con.execute(sql).fetchall()
 
 
+@pytest.mark.slow
 def test_reports_of_capital_projects_become_phases_versions_and_changes(tmp_path: Path) -> None:
     files = {"NYC_capital_projects_1.csv": REPORTS}
     with refreshed(tmp_path, PROJECT / "examples/nyc_capital_projects", files) as con:
@@ -119,6 +120,7 @@ def test_reports_of_capital_projects_become_phases_versions_and_changes(tmp_path
         ]
 
 
+@pytest.mark.slow
 def test_a_phase_nobody_knows_stops_the_refresh_and_is_named(tmp_path: Path) -> None:
     files = {"NYC_capital_projects_1.csv": REPORTS.replace("NA,Construction", "NA,Demolition")}
     with (
@@ -128,6 +130,7 @@ def test_a_phase_nobody_knows_stops_the_refresh_and_is_named(tmp_path: Path) -> 
         pass
 
 
+@pytest.mark.slow
 def test_a_ledger_keeps_leading_zeros_and_pays_whole(tmp_path: Path) -> None:
     files = {"WA_Fn-UseC_-Accounts-Receivable.csv": LEDGER}
     with refreshed(tmp_path, PROJECT / "examples/accounts_receivable", files) as con:
@@ -145,6 +148,7 @@ def test_a_ledger_keeps_leading_zeros_and_pays_whole(tmp_path: Path) -> None:
         assert told(con, "select cast(sum(open_amount) as double) from marts.invoices") == [(61.74,)]
 
 
+@pytest.mark.slow
 def test_a_date_that_is_none_is_named_with_its_file_and_row(tmp_path: Path) -> None:
     files = {"WA_Fn-UseC_-Accounts-Receivable.csv": LEDGER.replace("3/3/2013", "2/30/2013")}
     with (
@@ -154,6 +158,7 @@ def test_a_date_that_is_none_is_named_with_its_file_and_row(tmp_path: Path) -> N
         pass
 
 
+@pytest.mark.slow
 def test_a_builders_duplicates_orphans_and_odd_words_are_listed_or_read(tmp_path: Path) -> None:
     files = {"projects.csv": PROJECTS, "change_orders.csv": ORDERS, "project_updates.csv": UPDATES}
     with refreshed(tmp_path, PROJECT / "examples/construction_profitability", files) as con:
@@ -213,6 +218,7 @@ def test_the_example_settings_load_as_they_stand_and_with_every_key(tmp_path: Pa
         assert list(load(tmp_path, environ={}).sources) == ["studio", "books", "erp", "tool"]
 
 
+@pytest.mark.slow
 def test_the_pages_export_is_refused_for_one_word_and_then_admitted(tmp_path: Path) -> None:
     for path, content in saved(PAGE):
         file = tmp_path / path

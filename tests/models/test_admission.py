@@ -71,6 +71,7 @@ def test_a_missing_required_column_is_named_with_the_cure(world: World) -> None:
         world(projects=[project])
 
 
+@pytest.mark.slow
 def test_an_unknown_status_names_the_line_of_the_mapping_to_extend(tmp_path: Path) -> None:
     folder = tmp_path / "staging"
     folder.mkdir()
@@ -87,6 +88,7 @@ def test_an_unknown_status_names_the_line_of_the_mapping_to_extend(tmp_path: Pat
         make_all(con, [StagedSource("t", folder, "raw_t")], "2026-06-30T00:00:00")
 
 
+@pytest.mark.slow
 def test_a_mapping_that_names_a_column_the_tool_lost_is_refused_in_words(tmp_path: Path) -> None:
     (tmp_path / "clients.sql").write_text("/* row: x */ select id as source_key, nom as name from raw.people", "utf-8")
     con = duckdb.connect()
@@ -96,6 +98,7 @@ def test_a_mapping_that_names_a_column_the_tool_lost_is_refused_in_words(tmp_pat
         make_all(con, [StagedSource("t", tmp_path, "raw_t")], "2026-06-30T00:00:00")
 
 
+@pytest.mark.slow
 def test_a_mapping_to_a_column_the_contract_lacks_is_refused(tmp_path: Path) -> None:
     (tmp_path / "clients.sql").write_text(
         "/* row: x */ select id as source_key, id as nickname from raw.people", "utf-8"
@@ -179,6 +182,7 @@ def test_a_document_needs_a_gate_or_a_project(world: World) -> None:
     assert reasons(con) == [("documents", "c", "orphan"), ("documents", "d", "orphan")]
 
 
+@pytest.mark.slow
 def test_a_key_may_point_into_another_source() -> None:
     con = small()
     prepare(con, sources=("portal", "books"))
@@ -228,6 +232,7 @@ def test_every_row_received_is_in_a_mart_or_in_the_rejects(world: World) -> None
     assert (lost.count, lost.sample) == (1, ({"source": "t", "received": 2, "in_mart": 0, "in_rejects": 1},))
 
 
+@pytest.mark.slow
 def test_columns_the_contract_does_not_know_are_told_not_taken() -> None:
     con = small()
     prepare(con)
@@ -236,6 +241,7 @@ def test_columns_the_contract_does_not_know_are_told_not_taken() -> None:
     assert [(f.severity, f.sample) for f in warned] == [("warn", ({"source": "t", "column": "nickname"},))]
 
 
+@pytest.mark.slow
 def test_an_optional_reference_that_leads_nowhere_is_told() -> None:
     con = small()
     prepare(con)
@@ -252,6 +258,7 @@ def test_a_record_not_known_yet_says_so_though_its_parents_are_there(world: Worl
     assert told == [("i1", "after as_of", "not known yet on that date")]
 
 
+@pytest.mark.slow
 def test_a_mapping_that_fails_on_the_data_is_told_with_the_entity(tmp_path: Path) -> None:
     (tmp_path / "clients.sql").write_text(
         "/* row: x */ select cast(id as date) as source_key, id as name from raw.people"

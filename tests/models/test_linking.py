@@ -8,9 +8,11 @@ from typing import Any
 
 import duckdb
 import pytest
-from small_worlds import CLIENT, GATE, PROJECT, Rows, make_all, prepare, receive
+from small_worlds import CLIENT, GATE, PROJECT, Rows, prepare, receive, small, unfold
 
 from models.admission import StagedSource
+
+pytestmark = pytest.mark.slow
 
 METHODS = ("manual", "native", "field", "number", "text")
 AS_OF = datetime(2026, 6, 30)
@@ -34,7 +36,7 @@ LINE = {"source_key": "l1", "invoice": "i1", "amount": "400.00"}
 
 @pytest.fixture
 def con() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect(config={"threads": 1}) as opened:
+    with small() as opened:
         yield opened
 
 
@@ -64,7 +66,7 @@ def linked(
     receive(
         con, "books", {"clients": books, "invoices": [invoice], "invoice_lines": [{**LINE, **line} for line in lines]}
     )
-    make_all(
+    unfold(
         con, [StagedSource("tool", None, "raw_tool"), StagedSource("books", None, "raw_books")], "2026-06-30T00:00:00"
     )
     return con.execute(
@@ -120,7 +122,7 @@ def test_a_name_that_two_projects_go_by_is_none_of_them(con: duckdb.DuckDBPyConn
     con.execute("update reference.sources set firm = 'Studio'")
     receive(con, "tool", {"clients": [CLIENT], "projects": twins})
     receive(con, "books", {"clients": [CLIENT], "invoices": [{**INVOICE, "client": "c1", "project": "Website"}]})
-    make_all(con, [StagedSource("tool", None, "raw_tool"), StagedSource("books", None, "raw_books")], "2026-06-30")
+    unfold(con, [StagedSource("tool", None, "raw_tool"), StagedSource("books", None, "raw_books")], "2026-06-30")
     assert con.execute("select project_id from staging.invoices").fetchall() == [("books:Website",)]
 
 

@@ -112,6 +112,7 @@ def test_a_place_missing_in_the_tool_is_the_playbooks(world: World) -> None:
     assert rows == [("foundation_poured", 2, None), ("final_walkthrough", 6, 10.0)]
 
 
+@pytest.mark.slow
 def test_two_tools_names_for_a_gate_stand_in_one_row_of_its_clients_cycle_times() -> None:
     con = small()
     prepare(con, sources=("old", "new"))
@@ -131,6 +132,7 @@ def test_two_tools_names_for_a_gate_stand_in_one_row_of_its_clients_cycle_times(
     assert found.select("client", "gate", "value", "n").rows() == [("Aster", "Framing inspection passed", 6.0, 6)]
 
 
+@pytest.mark.slow
 def test_a_csv_of_a_tools_own_names_is_read_by_the_playbook(tmp_path: Path) -> None:
     inbox = tmp_path / "inbox"
     inbox.mkdir()
@@ -250,6 +252,7 @@ def test_clients_merged_in_a_circle_are_named_and_block_publishing(world: World)
     assert one(con, "projects")["client"] == "Aster"
 
 
+@pytest.mark.slow
 def test_a_client_merged_into_one_that_was_not_received_stays_and_is_told_of() -> None:
     con = small()
     prepare(con)

@@ -66,6 +66,7 @@ def built(data: Path, clients: str, project: str = "", told: str = "") -> Iterat
         yield con
 
 
+@pytest.mark.slow
 def test_only_the_regions_and_years_in_use_are_loaded(tmp_path: Path) -> None:
     with built(tmp_path, "c1,US,NY c2,DE,") as con:
         regions = [("DE", ""), ("US", "NY")]
@@ -73,6 +74,7 @@ def test_only_the_regions_and_years_in_use_are_loaded(tmp_path: Path) -> None:
         assert region_days(con, "weekends") == [(*region, 2025, 2027) for region in [("", ""), *regions]]
 
 
+@pytest.mark.slow
 def test_a_slip_of_the_pen_in_a_year_does_not_lay_out_two_thousand_years(tmp_path: Path) -> None:
     settings = found(tmp_path)
     rewrite(settings, "projects", "2026-01-01T12:00:00Z", "0206-01-01T12:00:00Z")
@@ -81,6 +83,7 @@ def test_a_slip_of_the_pen_in_a_year_does_not_lay_out_two_thousand_years(tmp_pat
         assert con.execute("select min(day_on) from marts.working_days").fetchall() == [(date(1970, 1, 1),)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("clients", "project", "told", "message"),
     [
@@ -110,6 +113,7 @@ def test_a_country_or_subdivision_nobody_knows_is_refused_where_it_stands(
         pass
 
 
+@pytest.mark.slow
 def test_a_country_whose_parts_have_no_holidays_of_their_own_takes_any_code_of_a_part(tmp_path: Path) -> None:
     with built(tmp_path, "c1,JP,13") as con:
         assert con.execute("select count(*) > 10 from reference.holidays where subdivision = '13'").fetchall() == [
@@ -117,6 +121,7 @@ def test_a_country_whose_parts_have_no_holidays_of_their_own_takes_any_code_of_a
         ]
 
 
+@pytest.mark.slow
 def test_a_firm_that_works_elsewhere_than_in_a_country_is_refused_by_its_source(tmp_path: Path) -> None:
     block = '[sources.studio]\nkind = "portal"\nurl = "http://127.0.0.1"\n'
     for told, message in [

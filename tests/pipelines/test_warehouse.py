@@ -54,6 +54,7 @@ def test_a_table_named_after_no_entity_is_refused_not_dropped(tmp_path: Path) ->
         warehouse.staged_sources(load(tmp_path))
 
 
+@pytest.mark.slow
 def test_tables_rebuilt_for_an_earlier_instant_show_only_what_was_known(tmp_path: Path) -> None:
     settings = found(tmp_path)
     pulling.pull(settings, "studio", datetime(2026, 6, 30, tzinfo=UTC))
