@@ -110,7 +110,8 @@ def _source(row: Mapping[str, Any]) -> str:
         more = f"{plural(row['row_count'] or 0, 'record')}, the newest of {instant(row['newest_recorded_at'])}"
         return f"{name}, pulled {at} ({more})"
     why = escape(row["message"] or "")
-    return f"{name}: pull failed {at}, older records stand. {why}"
+    what = "pull failed" if row["outcome"] == "failed" else "what was pulled does not fit, as of"
+    return f"{name}: {what} {at}, older records stand. {why}"
 
 
 def _who(reading: Reading) -> str:
