@@ -132,6 +132,8 @@ def _until_done(con: duckdb.DuckDBPyConnection, errand: _Errand, terms: Terms) -
         is_done, rows = _leg(con, errand, terms)
         loaded.update(rows)
         terms = replace(terms, afresh=frozenset())
+        if not is_done:
+            con.execute("checkpoint")  # until then the engine holds all that was stored in memory
     return loaded
 
 

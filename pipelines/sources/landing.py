@@ -29,6 +29,7 @@ from pipelines.sources.text import column, sortable, text, unlike
 
 BATCH_ROWS = 20_000  # rows held in memory before they are passed on
 COMMIT_ROWS = 100_000  # rows stored before a long pull goes on, so that a kill costs no more than these
+COMMIT_BYTES = 40_000_000  # or so many bytes of them, so that wide rows take no more memory than narrow ones
 KEYS = "__keys"  # what the table of a sweep's keys is called, behind the name of its table
 PRINT = "row_print"
 
@@ -104,7 +105,7 @@ def _changes(source: str, table: Table, columns: tuple[str, ...], terms: Terms) 
     if state.get("columns") != asked or table.name in terms.afresh:
         state.clear()  # other columns or another choice, or rows are missing: ask for everything again
     reach = Reach(terms.lookback, state.get("newest"), dict(state.get("recent", {})))
-    names, batch, landed, more = Names(columns), list[Row](), 0, False
+    names, batch, landed, size, more = Names(columns), list[Row](), 0, 0, False
     newest: dict[str, Row] = {}  # versions by key: of two in one pull only the newer is kept
     for page in table.pages(reach.since):
         reach.ceiling = table.begun()
@@ -116,9 +117,11 @@ def _changes(source: str, table: Table, columns: tuple[str, ...], terms: Terms) 
         batch += fresh
         landed += len(fresh)
         if len(batch) >= BATCH_ROWS:
-            yield _arrow(batch, names)
+            full = _arrow(batch, names)
+            size += full.nbytes
+            yield full
             batch = []
-        if table.ascending and landed >= COMMIT_ROWS:
+        if table.ascending and (landed >= COMMIT_ROWS or size >= COMMIT_BYTES):
             more = True
             break
     batch += [{**row, PRINT: _print(row)} for row in newest.values()]

@@ -151,10 +151,12 @@ def test_a_row_that_paging_lost_is_found_by_the_sweep_and_read(tmp_path: Path, m
     assert tool.asked == [None, None, "2026-03-02T13:00:00.000000Z", None]
 
 
+@pytest.mark.parametrize("limits", [{"COMMIT_ROWS": 10}, {"BATCH_ROWS": 10, "COMMIT_BYTES": 500}])
 def test_a_long_pull_that_breaks_off_goes_on_from_what_was_stored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limits: dict[str, int]
 ) -> None:
-    monkeypatch.setattr(landing, "COMMIT_ROWS", 10)
+    for name, limit in limits.items():
+        monkeypatch.setattr(landing, name, limit)
     tool = Tool(tmp_path, monkeypatch, ascending=True)
     tool.rows = [gate(f"g{n:02}", "x", MONDAY + timedelta(minutes=n)) for n in range(25)]
     tool.fails_after = 15
