@@ -84,10 +84,11 @@ LISTS = (
 )  # fmt: skip
 
 LOG = ("resource", "event", "target", "user.rec_name")
-# Whose log is read, and what of it.
-LOGGED: tuple[tuple[str, Domain, Domain], ...] = (
-    ("project.work", [], ["event", "=", "write"]),
-    (
+# What of the log is read, by whose records: each into a table and by a cursor of its own, since the newest entry of one
+# list says nothing of how far the other was read.
+LOGGED: Mapping[str, tuple[str, Domain, Domain]] = {
+    "work_log": ("project.work", [], ["event", "=", "write"]),
+    "invoice_log": (
         "account.invoice",
         [["type", "=", "out"]],
         [
@@ -96,7 +97,7 @@ LOGGED: tuple[tuple[str, Domain, Domain], ...] = (
             [["event", "=", "button"], ["target", "in", ["post", "cancel"]]],
         ],
     ),
-)
+}
 
 
 def source(
@@ -107,7 +108,7 @@ def source(
     Raises `Fault` at once where the key is missing or wrong, and where the Tryton has neither projects nor invoices.
     """
     tryton = opened(name, settings, environ, patience)
-    return land(name, [*map(tryton.table, LISTS), tryton.log()], terms)
+    return land(name, [*map(tryton.table, LISTS), *map(tryton.log, LOGGED)], terms)
 
 
 def probe(name: str, settings: Settings, environ: Mapping[str, str], patience: Patience) -> str | None:
@@ -150,8 +151,8 @@ class _Tryton:
         return Table(told.table, pages, ("web", *names), versions=told.versions, ascending=True,
                      present=partial(self._keys, told), asked=asked)  # fmt: skip
 
-    def log(self) -> Table:
-        return Table("log", self._log_pages, tuple(_column(path) for path in LOG))
+    def log(self, name: str) -> Table:
+        return Table(name, partial(self._log_pages, *LOGGED[name]), tuple(_column(path) for path in LOG))
 
     def has(self, told: _List) -> bool:
         return told.model in self._has and self._has[told.model].issuperset(told.needs)
@@ -191,8 +192,9 @@ class _Tryton:
         wanted = sorted({_first(path) for _, fields in lists for path in fields} | {STAMP})
         domain: Domain = [["model", "in", sorted({model for model, _ in lists})], ["name", "in", wanted]]
         found: dict[str, set[str]] = {}
-        for row in self._all("ir.model.field", domain, ["model", "name"]):
-            found.setdefault(str(row.get("model")), set()).add(str(row.get("name")))
+        for rows in self._all("ir.model.field", domain, ["model", "name"]):
+            for row in rows:
+                found.setdefault(str(row.get("model")), set()).add(str(row.get("name")))
         return found
 
     def _pages(self, told: _List, fields: tuple[str, ...], since: str | None) -> Iterator[list[Record]]:
@@ -212,32 +214,29 @@ class _Tryton:
             last, key = self._held(model, rows[-1], STAMP), rows[-1]["id"]
             edge = [["OR", [[STAMP, ">", last]], [[STAMP, "=", last], ["id", ">", key]]]]
 
-    def _all(self, model: str, domain: Domain, fields: Sequence[str]) -> Iterator[Row]:
-        """Every record by key, for lists of which little is asked."""
+    def _all(self, model: str, domain: Domain, fields: Sequence[str]) -> Iterator[list[Row]]:
+        """Pages of every record by key, for lists of which little is asked."""
         edge: Domain = []
         while True:
             rows = self.search(model, [*domain, *edge], fields, [["id", "ASC"]], KEYS_A_PAGE)
-            yield from rows
+            yield rows
             if len(rows) < KEYS_A_PAGE:
                 return
             edge = [["id", ">", rows[-1]["id"]]]
 
     def _keys(self, told: _List) -> Iterator[list[str]]:
-        keys = [str(row["id"]) for row in self._all(told.model, told.domain, ["id"])]
-        yield keys
+        for rows in self._all(told.model, told.domain, ["id"]):
+            yield [str(row["id"]) for row in rows]
 
-    def _log_pages(self, since: str | None) -> Iterator[list[Record]]:
+    def _log_pages(self, model: str, domain: Domain, events: Domain, since: str | None) -> Iterator[list[Record]]:
         """The log of the records that were written at or after an instant: it may not be asked for by time alone."""
         edge: Domain = [["create_date", ">=", _typed(since)]] if since else []
-        for model, domain, events in LOGGED:
-            if model not in self._has:
-                continue
-            for rows in self._by_stamp(model, domain, [], since):
-                for begins in range(0, len(rows), RECORDS_A_QUESTION):
-                    named = [f"{model},{row['id']}" for row in rows[begins : begins + RECORDS_A_QUESTION]]
-                    about: Domain = [["resource", "in", named], events, *edge]
-                    fields = ("create_date", *LOG)
-                    yield [self._entry(row) for row in self._all("ir.model.log", about, fields)]
+        for rows in self._by_stamp(model, domain, [], since) if model in self._has else ():
+            for begins in range(0, len(rows), RECORDS_A_QUESTION):
+                named = [f"{model},{row['id']}" for row in rows[begins : begins + RECORDS_A_QUESTION]]
+                about: Domain = [["resource", "in", named], events, *edge]
+                for entries in self._all("ir.model.log", about, ("create_date", *LOG)):
+                    yield [self._entry(row) for row in entries]
 
     def _record(self, model: str, row: Row, paths: Sequence[str]) -> Record:
         told = {_column(path): self._held(model, row, path) for path in paths}

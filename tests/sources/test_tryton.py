@@ -124,8 +124,30 @@ def test_keys_and_the_log_are_asked_for_in_pieces(desk: Desk, monkeypatch: pytes
         for status in ("In review", "Approved"):
             desk.tryton.turn(task, status)
     desk.pull_now()
-    assert desk.stored("select count(*) from raw_desk.log") == [(10,)]
+    assert desk.stored("select count(*) from raw_desk.work_log") == [(10,)]
     assert desk.stored("select count(*) from raw_desk.works where gone_at is null") == [(6,)]
+
+
+def test_the_log_of_bills_says_nothing_of_how_far_the_log_of_tasks_was_read(desk: Desk) -> None:
+    """A task is moved once the log of tasks was read; the log of bills takes ten minutes more."""
+    aster = desk.tryton.client("Aster")
+    task = desk.tryton.task(desk.tryton.project(aster, "Rebrand"), "Concept")
+    bill = desk.tryton.invoice(aster, "1.00")
+    lists: list[str] = []
+
+    def move(model: str) -> None:
+        lists.append(model)
+        if model == "account.invoice" and lists.count(model) == 2:
+            desk.tryton.turn(task, "Approved")
+            desk.tryton.now += timedelta(minutes=10)
+            desk.tryton.write("account.invoice", bill, state="posted")
+            desk.tryton.tell("account.invoice", bill, "button", "post")
+
+    desk.tryton.before = move
+    desk.pull_now()
+    assert desk.stored("select target from raw_desk.invoice_log") == [("post",)]
+    desk.tryton.before = None
+    assert desk.pull_now()["work_log"] == 1
 
 
 def test_only_what_changed_is_asked_for_and_nothing_is_ever_written(desk: Desk) -> None:
@@ -142,7 +164,7 @@ def test_only_what_changed_is_asked_for_and_nothing_is_ever_written(desk: Desk) 
     assert desk.server.paths().count("/books/rest/model/party.party") == 1  # all four would take three pages
     desk.tryton.turn(task, "Approved")
     desk.tryton.pay(bill, "40.00")
-    assert desk.pull_now() == {"works": 1, "log": 1, "receivables": 1, "payment_lines": 1}
+    assert desk.pull_now() == {"works": 1, "work_log": 1, "receivables": 1, "payment_lines": 1}
     assert {one.method for one in desk.server.asked} == {"GET"}
 
 
@@ -356,6 +378,25 @@ def test_a_state_and_a_status_nobody_knows_are_named_with_their_record(desk: Des
     with pytest.raises(Fault, match="'Parked' is unknown") as caught, desk.staged(desk.at()):
         pass
     assert "Add it to statuses in the block of the source" in str(caught.value)
+
+
+def test_money_entered_for_one_invoice_is_not_shared_with_another_reconciled_beside_it(desk: Desk) -> None:
+    """The older one was paid, the younger one credited: all in one reconciliation, which comes to nothing."""
+    aster = desk.tryton.client("Aster")
+    paid = desk.tryton.invoice(aster, "100.00")
+    desk.tryton.now += DAY
+    credited, credit = desk.tryton.invoice(aster, "40.00"), desk.tryton.invoice(aster, "-40.00")
+    desk.tryton.pay(paid, "100.00")
+    for line in desk.tryton.held["account.move.line"].values():
+        line["reconciliation"] = 1
+    desk.pull_now()
+    with desk.staged(desk.at(HOUR)) as con:
+        found = con.sql("select invoice_id, amount from staging.payments order by 1").fetchall()
+    assert found == [
+        (f"desk:{paid}", Decimal(100)),
+        (f"desk:{credited}", Decimal(40)),
+        (f"desk:{credit}", Decimal(-40)),
+    ]
 
 
 @pytest.fixture(scope="module")

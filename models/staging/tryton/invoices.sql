@@ -70,7 +70,7 @@ logged as (
         replace(resource, 'account.invoice,', '') as invoice,
         min(case when target in ('post', 'state:posted') then updated_at end) as posted_at,
         max(case when target in ('cancel', 'state:cancelled') then updated_at end) as cancelled_at
-    from raw.log
+    from raw.invoice_log
     where resource like 'account.invoice,%'
     group by resource
 ),

@@ -41,7 +41,7 @@ writes as (
         updated_at as at,
         user_rec_name as actor,
         lead(updated_at) over (partition by resource order by updated_at, cast(id as bigint)) as next_at
-    from raw.log
+    from raw.work_log
     where resource like 'project.work,%' and list_contains(string_split(target, ','), 'status')
     qualify next_at is distinct from updated_at
 ),
@@ -78,7 +78,7 @@ unwritten as (
     select
         versions.*,
         versions.at = versions.create_date or exists (
-            select 1 from raw.log as entries
+            select 1 from raw.work_log as entries
             where entries.resource = 'project.work,' || versions.id and entries.updated_at = versions.at
         ) as is_known_since_creation
     from versions

@@ -44,7 +44,7 @@ plans as (
     select
         versions.*,
         (
-            select max(entries.updated_at) from raw.log as entries
+            select max(entries.updated_at) from raw.work_log as entries
             where
                 entries.resource = 'project.work,' || versions.id
                 and contains(entries.target, 'constraint_finish_')
@@ -52,7 +52,7 @@ plans as (
                 and entries.updated_at > coalesce(versions.before_at, '')
         ) as written_at,
         exists(
-            select 1 from raw.log as entries
+            select 1 from raw.work_log as entries
             where entries.resource = 'project.work,' || versions.id and entries.updated_at = versions.updated_at
         ) as is_logged
     from versions

@@ -53,7 +53,7 @@ writes as (
         replace(resource, 'project.work,', '') as work,
         updated_at as at,
         lead(updated_at) over (partition by resource order by updated_at, cast(id as bigint)) as next_at
-    from raw.log
+    from raw.work_log
     where resource like 'project.work,%' and list_contains(string_split(target, ','), 'status')
     qualify next_at is distinct from updated_at
 ),
@@ -85,7 +85,7 @@ unlogged as (
         and case
             when versions.before_at is not null then versions.status <> versions.status_before
             else versions.at <> versions.create_date and not exists (
-                select 1 from raw.log as entries
+                select 1 from raw.work_log as entries
                 where entries.resource = 'project.work,' || versions.id and entries.updated_at = versions.at
             )
         end

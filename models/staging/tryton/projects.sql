@@ -46,7 +46,7 @@ turned as (
     select
         replace(resource, 'project.work,', '') as work,
         max(updated_at) as at
-    from raw.log
+    from raw.work_log
     where resource like 'project.work,%' and list_contains(string_split(target, ','), 'status')
     group by resource
 ),
