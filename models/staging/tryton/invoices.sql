@@ -96,13 +96,25 @@ billed as (
     where gone_at is null and work_origin like 'project.work,%'
 ),
 
+lines as (
+    select
+        invoice,
+        id as billed_line
+    from raw.invoice_lines
+    union all
+    select
+        invoice,
+        replace(origin, 'account.invoice.line,', '')
+    from raw.invoice_lines
+    where origin like 'account.invoice.line,%'
+),
+
 projects as (
     select
         lines.invoice,
         min(case when tree.client is not null then tree.project end) as project
-    from raw.invoice_lines as lines
-    inner join billed
-        on lines.id = billed.invoice_line or lines.origin = 'account.invoice.line,' || billed.invoice_line
+    from lines
+    inner join billed on lines.billed_line = billed.invoice_line
     inner join tree on billed.work = tree.id
     group by lines.invoice
     having count(distinct coalesce(tree.project, '')) = 1
