@@ -7,66 +7,32 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 from loopback import Loopback, Reply, Request, Trouble, serving
+from pulled_firm import DAY, HASTE, HOUR, PulledFirm
 from rocketlane_fake import SECRET, Rocketlane, Thing, refusal
 
 from models.faults import Fault
-from pipelines import warehouse
-from pipelines.pulling import PullReport, pull
-from pipelines.settings import Settings
 from pipelines.sources.door import Patience
-from pipelines.sources.rocketlane import probe
+from pipelines.sources.rocketlane import opened, probe
 
 MONDAY = datetime(2026, 3, 2, 12, tzinfo=UTC)
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-HASTE = Patience(attempts=2, backoff_seconds=0.01, ceiling_seconds=0.02, timeout_seconds=3)
 STATUSES = {"With client": "submitted", "Changes asked": "changes_requested", "Refused": "rejected"}
+FIELDS = {"amount": "Fee", "number": "Code", "contract_amount": "Contract", "invoice": "Bill"}
 
 pytestmark = pytest.mark.slow
 
 
-class Firm:
-    """A firm that runs its projects in Rocketlane, and pulls of them."""
+class Firm(PulledFirm):
+    """A firm that runs its projects in Rocketlane, and bills there."""
 
     def __init__(self, data: Path, lane: Rocketlane, server: Loopback) -> None:
-        self.data, self.lane, self.server = data, lane, server
-        self.sources = {"lane": self.block()}
+        self.server = server
+        super().__init__(data, lane, "lane", self.block(), SECRET)
 
     def block(self, **more: Any) -> dict[str, Any]:
-        return {"kind": "rocketlane", "url": f"{self.server.url}/api/1.0", "token_env": "KEY", "firm": "Relay",
-                "page_size": 3, "statuses": STATUSES, "fields": {"amount": "Fee", "number": "Code", "contract_amount": "Contract", "invoice": "Bill"},
-                **more}  # fmt: skip
-
-    @property
-    def settings(self) -> Settings:
-        return Settings.model_validate({"data": self.data, "sources": self.sources})
-
-    def pull(self, now: datetime | None = None, source: str = "lane", environ: Any = None) -> PullReport:
-        """A pull, by default by a clock that goes as Rocketlane's does."""
-        return pull(self.settings, source, now or self.lane.now, environ or {"KEY": SECRET}, HASTE)
-
-    def refusal(self) -> str:
-        with pytest.raises(Fault) as caught:
-            self.pull()
-        assert SECRET not in str(caught.value)
-        return str(caught.value)
-
-    def stored(self, query: str) -> list[tuple[Any, ...]]:
-        with duckdb.connect(str(self.data / "warehouse.duckdb")) as con:
-            return con.sql(query).fetchall()
-
-    def told(self, query: str, as_of: datetime | None = None) -> list[tuple[Any, ...]]:
-        """What the tables say, made anew; where marts are asked, each blocking check is held."""
-        with warehouse.open_warehouse(self.settings.warehouse) as con:
-            warehouse.load_reference(con, self.settings)
-            at = warehouse.moment(self.settings, as_of or self.lane.now + DAY)
-            warehouse.stage_all(con, warehouse.staged_sources(self.settings), at)
-            if "marts." in query:
-                warehouse.build_all(con, at)
-                assert [one for one in warehouse.check_all(con) if one.severity == "fail" and one.count] == []
-            return con.sql(query).fetchall()
+        return {"kind": "rocketlane", "url": f"{self.server.url}/api/1.0", "token_env": "SECRET", "firm": "Relay",
+                "page_size": 3, "statuses": STATUSES, "fields": FIELDS, **more}  # fmt: skip
 
 
 @pytest.fixture
@@ -256,7 +222,7 @@ def test_gates_are_phases_or_milestones_as_the_settings_say(
     project = lane.project("Onboarding", "Acme")
     lane.phase(project, "Build", "2026-03-02", "2026-03-31")
     lane.task(project, "Go live", "2026-03-10", Bill="RL-9", fee=250)
-    firm.sources["lane"] = firm.block(milestones=chosen)
+    firm.blocks["lane"] = firm.block(milestones=chosen)
     firm.pull()
     said = {"Build": ("Build", None, None), "Go live": ("Go live", "RL-9", "250.00")}
     query = "select name, invoice, bills_amount::text from staging.milestones order by 1"
@@ -268,7 +234,7 @@ def test_gates_are_phases_or_milestones_as_the_settings_say(
 
 def test_only_what_was_updated_is_asked_for_from_the_millisecond_before(firm: Firm, lane: Rocketlane) -> None:
     """`updatedAt.gt` is strict: what shares its millisecond with the newest record must not be lost."""
-    firm.sources["lane"] = firm.block(lookback_seconds=0)
+    firm.blocks["lane"] = firm.block(lookback_seconds=0)
     project = lane.project("Onboarding", "Acme")
     first, second = lane.task(project, "Sign-off", "2026-03-10"), lane.task(project, "Go live", "2026-03-11")
     firm.pull()
@@ -424,7 +390,7 @@ def test_a_pull_that_broke_off_is_taken_up_by_the_next(firm: Firm, lane: Rocketl
 
 def test_two_accounts_stand_side_by_side(firm: Firm, lane: Rocketlane) -> None:
     lane.task(lane.project("Onboarding", "Acme"), "Go live", "2026-03-10")
-    firm.sources["other"] = firm.block(firm="Other", token_env="OTHER")
+    firm.blocks["other"] = firm.block(firm="Other", token_env="OTHER")
     firm.pull()
     firm.pull(source="other", environ={"OTHER": SECRET})
     found = [row[0].split(":")[0] for row in firm.told("select milestone_id from staging.milestones order by 1")]
@@ -454,10 +420,8 @@ def test_what_passes_is_asked_for_again(firm: Firm, lane: Rocketlane, trouble: T
 
 
 def test_it_waits_until_the_millisecond_that_is_named(firm: Firm, lane: Rocketlane) -> None:
-    from pipelines.sources.rocketlane import opened
-
     waits: list[float] = []
-    door = opened("lane", firm.settings.sources["lane"], {"KEY": SECRET}, Patience(attempts=2))
+    door = opened("lane", firm.settings.sources["lane"], {"SECRET": SECRET}, Patience(attempts=2))
     door._sleep = waits.append
     firm.server.troubles.append(hurried(7))
     door.get("/projects", {"pageSize": 1})
@@ -483,13 +447,13 @@ def test_what_stays_wrong_is_said_plainly(firm: Firm, lane: Rocketlane, troubles
 
 
 def test_a_key_that_is_missing_or_revoked_is_told(firm: Firm, lane: Rocketlane) -> None:
-    with pytest.raises(Fault, match="the environment variable KEY is not set"):
+    with pytest.raises(Fault, match="the environment variable SECRET is not set"):
         firm.pull(environ={"OTHER": "x"})
     with pytest.raises(Fault, match=r"refuses the token \(401\). Set the token of source lane anew"):
-        firm.pull(environ={"KEY": "rl-old"})
-    assert probe("lane", firm.settings, {"KEY": SECRET}, HASTE) is None
+        firm.pull(environ={"SECRET": "rl-old"})
+    assert probe("lane", firm.settings, {"SECRET": SECRET}, HASTE) is None
     with pytest.raises(Fault, match=r"/projects: refuses the token \(401\)"):
-        probe("lane", firm.settings, {"KEY": "rl-old"}, HASTE)
+        probe("lane", firm.settings, {"SECRET": "rl-old"}, HASTE)
 
 
 def test_a_field_that_rocketlane_removed_is_named_with_its_record(firm: Firm, lane: Rocketlane) -> None:
@@ -528,5 +492,5 @@ def test_a_status_nobody_mapped_is_named_with_where_to_add_it(
     assert f"staging/rocketlane/{told[1]}" in message
     if place != "invoice":
         assert "Add it to statuses in the block of the source" in message
-        firm.sources["lane"] = firm.block(statuses={**STATUSES, "Parked": "ignored"})
+        firm.blocks["lane"] = firm.block(statuses={**STATUSES, "Parked": "ignored"})
         firm.told("select 1")

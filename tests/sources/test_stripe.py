@@ -8,93 +8,34 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 from loopback import Loopback, Reply, Request, Trouble, serving
+from pulled_firm import DAY, HASTE, HOUR, PulledFirm
 from stripe_fake import SECRET, Object, Stripe
 
 from models.faults import Fault
-from pipelines import warehouse
-from pipelines.pulling import PullReport, pull
-from pipelines.settings import Settings
-from pipelines.sources.door import Patience
 from pipelines.sources.stripe import probe
 
 MONDAY = datetime(2026, 3, 2, 12, tzinfo=UTC)
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-HASTE = Patience(attempts=2, backoff_seconds=0.01, ceiling_seconds=0.02, timeout_seconds=3)
 FIELDS = {"project": "project", "milestone": "gate", "change_order": "change", "invoice": "our_number"}
-GATES = {
-    "clients": "source_key,name\nc1,Aster\n",
-    "projects": (
-        "source_key,client,name,contract_amount,currency,signed_at,kickoff_at,status\n"
-        "p1,c1,Rebrand,1000.00,USD,2026-02-01T12:00:00Z,2026-02-02T12:00:00Z,active\n"
-    ),
-    "milestones": (
-        "source_key,project,name,number,sequence,approver_side,bills_pct,history_quality\n"
-        "g1,p1,Concept,REB-1,1,client,40,log\ng2,p1,Launch,REB-2,2,client,60,log\n"
-    ),
-    "milestone_events": (
-        "source_key,milestone,type,occurred_at,actor_side,origin\n"
-        "e1,g1,started,2026-02-02T12:00:00Z,team,log\n"
-        "e2,g1,submitted,2026-02-20T12:00:00Z,team,log\n"
-        "e3,g1,approved,2026-02-26T12:00:00Z,client,log\n"
-    ),
-}
 
 pytestmark = pytest.mark.slow
 
 
-class Firm:
-    """A firm whose gates lie in files and whose bills are made in Stripe, and pulls of them."""
+class Firm(PulledFirm):
+    """A firm whose gates lie in files and whose bills are made in Stripe."""
 
     def __init__(self, data: Path, stripe: Stripe, server: Loopback) -> None:
-        self.data, self.stripe, self.server = data, stripe, server
-        self.sources: dict[str, dict[str, Any]] = {"till": self.block()}
+        self.server = server
+        super().__init__(data, stripe, "till", self.block(), SECRET)
 
     def block(self, **more: Any) -> dict[str, Any]:
-        return {"kind": "stripe", "url": self.server.url, "token_env": "KEY", "fields": FIELDS, "page_size": 3,
-                "currency": "USD", "firm": "Studio", **more}  # fmt: skip
-
-    def with_gates(self) -> None:
-        (self.data / "inbox").mkdir()
-        for name, text in GATES.items():
-            (self.data / "inbox" / f"{name}.csv").write_text(text, "utf-8")
-        files = {"kind": "files", "firm": "Studio", "tables": {name: {"glob": f"{name}.csv"} for name in GATES}}
-        self.sources = {"studio": files, **self.sources}
+        return {"kind": "stripe", "url": self.server.url, "token_env": "SECRET", "fields": FIELDS, "page_size": 3,
+                "firm": "Studio", **more}  # fmt: skip
 
     def with_rates(self, *rates: str) -> None:
         (self.data / "rates").mkdir()
         (self.data / "rates" / "rates.csv").write_text("\n".join(["day,currency,rate", *rates]) + "\n", "utf-8")
-
-    @property
-    def settings(self) -> Settings:
-        return Settings.model_validate({"data": self.data, "sources": self.sources})
-
-    def pull(self, now: datetime | None = None, source: str = "till", environ: Any = None) -> PullReport:
-        """A pull, by default by a clock that goes as Stripe's does."""
-        return pull(self.settings, source, now or self.stripe.now, environ or {"KEY": SECRET}, HASTE)
-
-    def refusal(self) -> str:
-        with pytest.raises(Fault) as caught:
-            self.pull()
-        assert SECRET not in str(caught.value)
-        return str(caught.value)
-
-    def stored(self, query: str) -> list[tuple[Any, ...]]:
-        with duckdb.connect(str(self.data / "warehouse.duckdb")) as con:
-            return con.sql(query).fetchall()
-
-    def told(self, query: str, as_of: datetime | None = None) -> list[tuple[Any, ...]]:
-        """What the tables say, made anew; where marts are asked, each blocking check is held."""
-        with warehouse.open_warehouse(self.settings.warehouse) as con:
-            warehouse.load_reference(con, self.settings)
-            at = warehouse.moment(self.settings, as_of or self.stripe.now + DAY)
-            warehouse.stage_all(con, warehouse.staged_sources(self.settings), at)
-            if "marts." in query:
-                warehouse.build_all(con, at)
-                assert [one for one in warehouse.check_all(con) if one.severity == "fail" and one.count] == []
-            return con.sql(query).fetchall()
 
 
 @pytest.fixture
@@ -130,7 +71,6 @@ def test_an_approved_gate_is_billed_and_paid_through_metadata(firm: Firm, stripe
     stripe.finalize(bill)
     stripe.now += 9 * DAY
     stripe.pay(bill)
-    firm.pull(source="studio")
     firm.pull()
     found = firm.told(
         "select g.gate_name, g.status, g.cycle_days, g.billing_lag_days, g.unbilled_amount::text, i.status, i.cash_days, "
@@ -250,7 +190,6 @@ def test_a_credit_note_bills_the_gate_of_the_line_it_credits(firm: Firm, stripe:
     firm.with_gates()
     bill = stripe.bill(stripe.customer("Aster"), gate_line(40000, "REB-1"))
     stripe.credit(bill, bill["lines"][0], 1000)
-    firm.pull(source="studio")
     firm.pull()
     assert firm.told("select gate_label, amount_local::text from marts.gate_billing order by 2") == [
         ("Concept", "-10.00"), ("Concept", "400.00"),
@@ -273,7 +212,6 @@ def test_a_quote_that_names_a_project_is_a_change_order_and_its_invoice_bills_it
     for quote in (quotes[0], offer):
         parent = {"type": "quote_details", "quote_details": {"quote": quote["id"]}, "subscription_details": None}
         stripe.bill(client, quote["amount_subtotal"], parent=parent)
-    firm.pull(source="studio")
     firm.pull()
     query = (
         "select title, status, decided_at - submitted_at, amount_requested::text, amount_approved::text, "
@@ -455,7 +393,7 @@ def test_a_pull_that_broke_off_is_taken_up_by_the_next(firm: Firm, stripe: Strip
 
 def test_two_accounts_stand_side_by_side(firm: Firm, stripe: Stripe) -> None:
     stripe.bill(stripe.customer("Aster"), 100)
-    firm.sources["shop"] = firm.block(firm="Shop", token_env="SHOP")
+    firm.blocks["shop"] = firm.block(firm="Shop", token_env="SHOP")
     firm.pull()
     firm.pull(source="shop", environ={"SHOP": SECRET})
     assert [row[0] for row in firm.told("select invoice_id from staging.invoices order by 1")] == [
@@ -510,18 +448,18 @@ def test_what_stays_wrong_is_said_plainly(firm: Firm, stripe: Stripe, troubles: 
 
 
 def test_a_key_that_is_missing_wrong_or_may_not_is_told_apart(firm: Firm, stripe: Stripe) -> None:
-    with pytest.raises(Fault, match="the environment variable KEY is not set"):
+    with pytest.raises(Fault, match="the environment variable SECRET is not set"):
         firm.pull(environ={"OTHER": "x"})
     with pytest.raises(Fault, match=r"refuses the token \(401\). Set the token of source till anew"):
-        firm.pull(environ={"KEY": "rk_live_old"})
+        firm.pull(environ={"SECRET": "rk_live_old"})
     stripe.forbidden.add("quotes")
     message = firm.refusal()
     assert "/v1/quotes: refuses the token (403)" in message
     assert "does not have the required permissions for quotes" in message
     with pytest.raises(Fault, match=r"/v1/quotes: refuses the token \(403\)"):
-        probe("till", firm.settings, {"KEY": SECRET}, HASTE)
+        probe("till", firm.settings, {"SECRET": SECRET}, HASTE)
     stripe.forbidden.clear()
-    assert probe("till", firm.settings, {"KEY": SECRET}, HASTE) is None
+    assert probe("till", firm.settings, {"SECRET": SECRET}, HASTE) is None
 
 
 def test_a_field_that_stripe_removed_is_named_with_its_record(firm: Firm, stripe: Stripe) -> None:

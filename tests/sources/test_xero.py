@@ -7,90 +7,32 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 from loopback import Loopback, Reply, Request, Trouble, serving
+from pulled_firm import DAY, HASTE, HOUR, PulledFirm
 from xero_fake import CLIENT, SECRET, TENANT, Xero, line
 
 from models.faults import Fault
-from pipelines import warehouse
-from pipelines.pulling import PullReport, pull
-from pipelines.settings import Settings
-from pipelines.sources.door import Patience
 from pipelines.sources.xero import probe
 
 MONDAY = datetime(2026, 3, 2, 12, tzinfo=UTC)
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-HASTE = Patience(attempts=2, backoff_seconds=0.01, ceiling_seconds=0.02, timeout_seconds=3)
 FIELDS = {"project": "Job", "milestone": "Gate", "change_order": "Change"}
-GATES = {
-    "clients": "source_key,name\nc1,Aster\n",
-    "projects": (
-        "source_key,client,name,contract_amount,currency,signed_at,kickoff_at,status\n"
-        "p1,c1,Rebrand,1000.00,NZD,2026-02-01T12:00:00Z,2026-02-02T12:00:00Z,active\n"
-    ),
-    "milestones": (
-        "source_key,project,name,number,sequence,approver_side,bills_pct,history_quality\n"
-        "g1,p1,Concept,REB-1,1,client,40,log\ng2,p1,Launch,REB-2,2,client,60,log\n"
-    ),
-    "milestone_events": (
-        "source_key,milestone,type,occurred_at,actor_side,origin\n"
-        "e1,g1,started,2026-02-02T12:00:00Z,team,log\n"
-        "e2,g1,submitted,2026-02-20T12:00:00Z,team,log\n"
-        "e3,g1,approved,2026-02-26T12:00:00Z,client,log\n"
-    ),
-}
 
 pytestmark = pytest.mark.slow
 
 
-class Firm:
-    """A firm whose gates lie in files and whose books are Xero's, and pulls of them."""
+class Firm(PulledFirm):
+    """A firm whose gates lie in files and whose books are Xero's."""
+
+    currency = "NZD"
 
     def __init__(self, data: Path, xero: Xero, server: Loopback) -> None:
-        self.data, self.xero, self.server = data, xero, server
-        self.sources: dict[str, dict[str, Any]] = {"books": self.block()}
+        self.server = server
+        super().__init__(data, xero, "books", self.block(), SECRET)
 
     def block(self, **more: Any) -> dict[str, Any]:
         return {"kind": "xero", "url": f"{self.server.url}/api.xro/2.0", "identity_url": f"{self.server.url}/connect/token",
                 "client_id": CLIENT, "token_env": "SECRET", "fields": FIELDS, "page_size": 3, "firm": "Studio", **more}  # fmt: skip
-
-    def with_gates(self) -> None:
-        (self.data / "inbox").mkdir()
-        for name, text in GATES.items():
-            (self.data / "inbox" / f"{name}.csv").write_text(text, "utf-8")
-        files = {"kind": "files", "firm": "Studio", "tables": {name: {"glob": f"{name}.csv"} for name in GATES}}
-        self.sources = {"studio": files, **self.sources}
-
-    @property
-    def settings(self) -> Settings:
-        told = {"data": self.data, "reporting_currency": "NZD", "sources": self.sources}
-        return Settings.model_validate(told)
-
-    def pull(self, now: datetime | None = None, source: str = "books", environ: Any = None) -> PullReport:
-        """A pull, by default by a clock that goes as Xero's does."""
-        return pull(self.settings, source, now or self.xero.now, environ or {"SECRET": SECRET}, HASTE)
-
-    def refusal(self) -> str:
-        with pytest.raises(Fault) as caught:
-            self.pull()
-        assert SECRET not in str(caught.value)
-        return str(caught.value)
-
-    def stored(self, query: str) -> list[tuple[Any, ...]]:
-        with duckdb.connect(str(self.data / "warehouse.duckdb")) as con:
-            return con.sql(query).fetchall()
-
-    def told(self, query: str, as_of: datetime | None = None) -> list[tuple[Any, ...]]:
-        """What the tables say, made anew; where marts are asked, each blocking check is held."""
-        with warehouse.open_warehouse(self.settings.warehouse) as con:
-            warehouse.load_reference(con, self.settings)
-            at = warehouse.moment(self.settings, as_of or self.xero.now + DAY)
-            warehouse.stage_all(con, warehouse.staged_sources(self.settings), at)
-            if "marts." in query:
-                warehouse.build_all(con, at)
-                assert [one for one in warehouse.check_all(con) if one.severity == "fail" and one.count] == []
-            return con.sql(query).fetchall()
 
 
 @pytest.fixture
@@ -120,7 +62,6 @@ def test_an_approved_gate_is_billed_when_the_bill_was_sent_and_paid_on_the_day(f
     xero.now += DAY
     xero.send(invoice)  # a reminder
     xero.pay(invoice, 460.0, "2026-03-20")
-    firm.pull(source="studio")
     firm.pull()
     found = firm.told(
         "select g.gate_name, g.status, g.cycle_days, round(g.billing_lag_days, 3), i.number, i.status, i.project, i.client, "
@@ -240,7 +181,6 @@ def test_a_quote_for_a_project_is_a_change_order_decided_when_its_history_says(f
     xero.move(next(iter(xero.held["Quotes"].values())), "INVOICED", "Invoiced")
     xero.quote(aster, line(9000.0), day="2026-03-02")  # an offer
     xero.bill(aster, line(200.0, 30.0), Reference="Our quote QU-0001")
-    firm.pull(source="studio")
     firm.pull()
     query = (
         "select title, status, decided_at - submitted_at, amount_requested::text, amount_approved::text, project_id, "
@@ -324,7 +264,7 @@ def test_clocks_that_differ_by_five_minutes_lose_nothing(firm: Firm, xero: Xero,
 
 
 def test_histories_are_read_so_many_a_pull_until_all_are_read(firm: Firm, xero: Xero) -> None:
-    firm.sources["books"] = firm.block(history_per_pull=2, lookback_seconds=0)
+    firm.blocks["books"] = firm.block(history_per_pull=2, lookback_seconds=0)
     aster = xero.contact("Aster")
     for number in range(7):
         xero.now += HOUR if number not in (3, 4) else timedelta(0)  # three of one instant
@@ -356,7 +296,7 @@ def test_histories_leave_the_days_requests_to_the_bills(firm: Firm, xero: Xero) 
 
 
 def test_histories_can_be_left_out(firm: Firm, xero: Xero) -> None:
-    firm.sources["books"] = firm.block(history_per_pull=0)
+    firm.blocks["books"] = firm.block(history_per_pull=0)
     xero.send(xero.bill(xero.contact("Aster"), line(1.0)))
     firm.pull()
     assert not [path for path in firm.server.paths() if path.endswith("/History")]
@@ -406,7 +346,7 @@ def test_a_pull_that_broke_off_is_taken_up_by_the_next(firm: Firm, xero: Xero) -
 
 def test_two_organisations_stand_side_by_side(firm: Firm, xero: Xero) -> None:
     xero.bill(xero.contact("Aster"), line(1.0))
-    firm.sources["shop"] = firm.block(firm="Shop", token_env="SHOP", tenant=TENANT)
+    firm.blocks["shop"] = firm.block(firm="Shop", token_env="SHOP", tenant=TENANT)
     firm.pull()
     firm.pull(source="shop", environ={"SHOP": SECRET})
     found = [row[0].split(":")[0] for row in firm.told("select invoice_id from staging.invoices order by 1")]
@@ -454,7 +394,7 @@ def test_a_secret_that_is_missing_or_wrong_and_rights_that_lack_are_told_apart(f
     assert probe("books", firm.settings, {"SECRET": SECRET}, HASTE) == "58 requests left"
     xero.is_shut = True
     assert "/Invoices: refuses the token (403): AuthorizationUnsuccessful. Give the account" in firm.refusal()
-    firm.sources["books"] = firm.block(tenant="another")
+    firm.blocks["books"] = firm.block(tenant="another")
     assert "/Contacts: refuses the token (403): AuthenticationUnsuccessful" in firm.refusal()
 
 

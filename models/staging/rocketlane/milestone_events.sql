@@ -84,8 +84,7 @@ starts as (
         milestone,
         min(place) as place,
         min_by(updated_at, place) as updated_at,
-        min_by(start_date_actual, place) as started_on,
-        min(place) = 1 as is_seen_first
+        min_by(start_date_actual, place) as started_on
     from meant
     where start_date_actual is not null or said = 'started'
     group by milestone
