@@ -44,7 +44,7 @@ columns:
   client_wait_working_days: The same in working days of the client's calendar.
   team_wait_days: Elapsed days it waited for a decider of the firm.
   authority_wait_days: Elapsed days it waited for an authority.
-  idle_days: Elapsed days between an approval and the reopening that undid it.
+  idle_days: Elapsed days between an approval, a waiver or a cancellation and the reopening that undid it.
   rework_days: Elapsed days of work and wait after the first attempt.
   attempt_count: Attempts begun.
   rework_count: Attempts begun after the first.
@@ -133,12 +133,20 @@ latest as (
         on attempts.gate_id = current_attempt.gate_id and attempts.last_attempt = current_attempt.attempt
 ),
 
+-- a gate that stood waived or cancelled when its time began has no attempt before the reopening: idle from its start
 gaps as (
     select
-        gate_id,
-        opened_by,
-        micros_between(lag(decided_at) over (partition by gate_id order by attempt), began_at) as idle_micros
-    from marts.gate_attempts
+        attempts.gate_id,
+        attempts.opened_by,
+        micros_between(
+            coalesce(
+                lag(attempts.decided_at) over (partition by attempts.gate_id order by attempts.attempt),
+                spans.started_at
+            ),
+            attempts.began_at
+        ) as idle_micros
+    from marts.gate_attempts as attempts
+    left join marts.gate_spans as spans on attempts.gate_id = spans.gate_id
 ),
 
 idle as (

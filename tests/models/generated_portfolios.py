@@ -41,7 +41,11 @@ def written(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
-instants = st.integers(0, 185 * 24 * 4).map(lambda quarters: written(FIRST + timedelta(minutes=15 * quarters)))
+QUARTERS = 185 * 24 * 4
+WEEKLY = range(0, QUARTERS, 7 * 24 * 4)  # so few that facts fall on one instant
+instants = st.one_of(st.integers(0, QUARTERS), st.sampled_from(WEEKLY)).map(
+    lambda quarters: written(FIRST + timedelta(minutes=15 * quarters))
+)
 days = instants.map(lambda at: at[:10])
 money = st.integers(min_value=1, max_value=90_000).map(lambda cents: f"{cents / 100:.2f}")
 signed_money = st.integers(min_value=-50_000, max_value=90_000).map(lambda cents: f"{cents / 100:.2f}")

@@ -151,6 +151,13 @@ def test_a_gate_waived_and_reopened_before_its_start_begins_when_it_starts(world
     assert gate["has_chronology_violation"] is False
 
 
+def test_a_gate_that_stood_cancelled_at_its_kickoff_was_idle_until_it_was_reopened(world: World) -> None:
+    story = [("cancelled", "2026-01-02T01:30:00Z"), ("reopened", day(5)), ("submitted", day(11)), ("approved", day(12))]
+    gate = one(world(milestone_events=events("g1", *story)), "gates")
+    assert (gate["start_rule"], gate["has_chronology_violation"]) == ("kickoff", False)
+    assert (gate["idle_days"], gate["work_days"], gate["wait_days"], gate["cycle_days"]) == (3.0, 6.0, 1.0, 10.0)
+
+
 def test_a_decision_before_the_start_is_a_contradiction(world: World) -> None:
     told = events("g1", ("approved", day(3)), ("reopened", day(5)), ("started", day(8)), ("approved", day(9)))
     gate = one(world(milestone_events=told), "gates")
