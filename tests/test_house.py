@@ -8,6 +8,7 @@ import subprocess
 import tomllib
 from collections.abc import Iterator
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 import duckdb
@@ -20,7 +21,8 @@ CODE = sorted(file for room in ("pipelines", "models", "dashboard") for file in 
 TESTS = sorted((PROJECT / "tests").rglob("test_*.py"))
 
 
-def imports(file: Path) -> set[str]:
+@cache
+def imports(file: Path) -> frozenset[str]:
     """Dotted names a module imports, relative to the project."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text("utf-8"))):
@@ -28,10 +30,10 @@ def imports(file: Path) -> set[str]:
             found |= {name.name for name in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {f"{node.module}.{name.name}" for name in node.names}
-    return found
+    return frozenset(found)
 
 
-def within(room: str) -> Iterator[tuple[str, set[str]]]:
+def within(room: str) -> Iterator[tuple[str, frozenset[str]]]:
     for file in CODE:
         name = file.relative_to(PROJECT).as_posix()
         if name.startswith(room):
