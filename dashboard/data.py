@@ -234,7 +234,7 @@ def mart_columns(mart: str) -> Mapping[str, str]:
 @st.cache_resource(max_entries=OPEN_SNAPSHOTS, show_spinner=False, on_release=lambda con: con.close())
 def _opened(path: str) -> duckdb.DuckDBPyConnection:
     con = duckdb.connect(path, read_only=True)
-    con.execute("set timezone = 'UTC'")
+    build.steady(con)
     return con
 
 

@@ -55,9 +55,17 @@ class Moment:
     subdivision: str | None = None
 
 
+def steady(con: Connection) -> None:
+    """What every connection needs to answer rightly: instants in UTC, and one optimizer of DuckDB 2.0 left out.
+
+    Where a CTE with a computed column and a row_number is used twice, it gives the column as it was before.
+    """
+    con.execute("set TimeZone = 'UTC'; set disabled_optimizers = 'top_n_window_elimination'")
+
+
 def prelude(con: Connection) -> None:
-    """Schemas, small functions, the tables models read beside records, and the session zone. Idempotent."""
-    con.execute("set TimeZone = 'UTC'")
+    """Schemas, small functions, the tables models read beside records, and the session's settings. Idempotent."""
+    steady(con)
     for schema in ("staging", "marts", "reference", "ops"):
         con.execute(f"create schema if not exists {schema}")
     con.execute(_prelude_sql())

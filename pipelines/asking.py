@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 import duckdb
 
-from models import measure
+from models import build, measure
 from models.explaining import Answer, Told
 from models.faults import Fault, Problem, fault
 from models.measure import Question
@@ -68,7 +68,7 @@ def _marts(settings: Settings, as_of: datetime | None, currency: str | None) -> 
         raise fault(str(settings.snapshots), "there is no snapshot yet.", "Run: milepost refresh")
     moment = as_of or serving.as_of
     with duckdb.connect(str(serving.path), read_only=True) as con:
-        con.execute("set TimeZone = 'UTC'")
+        build.steady(con)
         (kept_in,) = con.execute("select reporting_currency from marts.snapshot").fetchall()[0]
         if moment == serving.as_of and currency in (None, kept_in):
             yield _Marts(con, moment, serving.id, str(kept_in))
