@@ -7,12 +7,12 @@ import pytest
 
 from models import build
 
-VERSIONS = "create table t as select '202' as id, 'APPROVED' as status, 1 as version, 10 as at"
+VERSIONS = "create table t as select '202' as id, 'APPROVED' as status, 1 as version, 10 as told"
 NEWEST = """
 with p as (
   select *, lower(status) as said, row_number() over (partition by id order by version desc) as age from t
 ), w as (
-  select id, min(at) as seen_at from p where said = 'void' group by id
+  select id, min(told) as told from p where said = 'void' group by id
 )
 select p.said from p left join w on p.id = w.id where p.age = 1
 """
