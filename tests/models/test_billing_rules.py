@@ -540,6 +540,14 @@ def test_b10_is_told_by_owner_and_age_and_what_is_billed_too_much_offsets_nothin
     assert told(con, "B10", "unbilled_bucket") == {"0–30": 100, "31–60": 100}
 
 
+def test_b10_says_whose_worth_nobody_knows_and_does_not_call_it_billed(world: World) -> None:
+    con = world(milestones=[{**GATE, "bills_pct": None}], milestone_events=APPROVED)
+    assert (asked(con, "B10")["value"], asked(con, "B10")["n"]) == (0, 0)
+    assert [(reason, n) for reason, n, _ in explain(con, Question("B10")).left_out] == [("worth not known", 1)]
+    free = world(milestones=[{**GATE, "bills_pct": 0}], milestone_events=APPROVED)
+    assert [(reason, n) for reason, n, _ in explain(free, Question("B10")).left_out] == [("billed in full", 1)]
+
+
 def test_b11_estimates_what_leaks_and_its_age_may_be_set(world: World) -> None:
     work = [
         {

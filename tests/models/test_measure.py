@@ -226,7 +226,7 @@ def test_b1_keeps_early_bills_negative_and_leaves_out_deposits_voids_and_credit_
             *allocations(gate_id=None, change_order_id="c1", billing_lag_days=1.0),
             *allocations(billing_lag_days=None, is_early=True),
         ],
-        gates=gates(2, unbilled_amount=500, unbilled_days=5.0),
+        gates=gates(2, bills_amount=500, unbilled_amount=500, unbilled_days=5.0),
     )
     found = one(con, "B1")
     assert (found["value"], found["n"], found["open_n"]) == (4, 6, 2)
@@ -291,15 +291,18 @@ def test_b8_buckets_stand_in_their_order_and_add_up_to_the_balance():
 def test_b10_adds_gates_and_change_orders_that_are_approved_and_not_billed():
     con = hand_made(
         gates=[
-            *gates(2, unbilled_amount=500),
-            *gates(1, unbilled_amount=0),
-            *gates(1, status="in_progress", unbilled_amount=70),
+            *gates(2, bills_amount=600, unbilled_amount=500),
+            *gates(1, bills_amount=600, unbilled_amount=0),
+            *gates(1, status="in_progress", bills_amount=70, unbilled_amount=70),
         ],
         change_orders=[
-            {"change_order_id": "c1", "status": "approved", "unbilled_amount": 250, "decided_at": MAY},
+            {
+                "change_order_id": "c1", "status": "approved", "approved_amount": 250, "unbilled_amount": 250,
+                "decided_at": MAY,
+            },
             {"change_order_id": "c2", "status": "pending", "unbilled_amount": 9},
         ],
-    )
+    )  # fmt: skip
     assert one(con, "B10")["value"] == 1250
     assert answer(con, Question("B10", by=("owed_for",))).select("owed_for", "value", "n").rows() == [
         ("gate", 1000, 2),
@@ -440,7 +443,7 @@ def test_a_filter_that_matches_nothing_gives_one_empty_row_or_no_group():
 
 
 def test_nothing_left_to_bill_is_zero_and_not_unknown():
-    con = hand_made(gates=gates(2, unbilled_amount=0))
+    con = hand_made(gates=gates(2, bills_amount=9, unbilled_amount=0))
     assert one(con, "B10")["value"] == 0
     assert one(con, "B10", where={"client": ("Nobody",)})["value"] is None
 
@@ -490,7 +493,7 @@ def test_the_answer_does_not_depend_on_the_connection_s_own_time_zone():
 
 
 def test_a_period_does_not_apply_to_what_stands_at_the_clock_and_the_answer_says_so():
-    con = hand_made(gates=gates(1, unbilled_amount=500))
+    con = hand_made(gates=gates(1, bills_amount=500, unbilled_amount=500))
     found = one(con, "B10", since=date(2030, 1, 1))
     assert (found["value"], found["note"]) == (500, "the period does not apply: as it stands")
 
@@ -583,7 +586,7 @@ def test_what_is_counted_and_what_is_left_out_add_up_to_what_matched():
 
 @pytest.mark.parametrize("name", catalogue())
 def test_no_answer_holds_decimals(name: str):
-    con = hand_made(gates=gates(2, unbilled_amount=500, cycle_days=3.0))
+    con = hand_made(gates=gates(2, bills_amount=500, unbilled_amount=500, cycle_days=3.0))
     question = Question(name, by=("client",))
     for frame in (
         answer(con, question),
