@@ -254,6 +254,7 @@ def _write_milestone(scene: Scene, gate: Gate, name: str, code: str | None, last
             approver=_deciders(scene)[step.approver_side] if scene.number % 5 != 2 else None,
             bills_amount=gate.amount if by_amount else None,
             bills_pct=None if by_amount else step.bills_pct,
+            invoice=None,  # these firms link from the bill to the gate
             locks_scope=step.locks_scope,
             client_visible=step.client_visible,
             acceptance_criterion=step.acceptance_criterion if scene.number % 7 else None,

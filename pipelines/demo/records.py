@@ -72,6 +72,7 @@ class Milestone(NamedTuple):
     approver: str | None
     bills_amount: Money | None
     bills_pct: float | None
+    invoice: str | None
     locks_scope: bool
     client_visible: bool
     acceptance_criterion: str | None

@@ -18,6 +18,7 @@ select
     approver,
     bills_amount,
     bills_pct,
+    invoice,
     locks_scope,
     client_visible,
     acceptance_criterion,
