@@ -119,23 +119,28 @@ def check(con: Connection, model: Model) -> list[Finding]:
 
 
 def reconcile(con: Connection, entity: Entity) -> Finding:
-    """Every staging row stands either in the entity's mart or in `marts.rejects`, by source and in total."""
+    """Every staging row stands either in the entity's mart or in `marts.rejects`, by source and in total.
+
+    So does what the rows are worth, by source, for the amounts that the contract says add up.
+    """
+    at_the_door = "".join(
+        f", coalesce(sum({name}), 0) as {name}_received"
+        f", coalesce(sum({name}) filter (where reject_reason is not null), 0) as {name}_in_rejects"
+        for name in entity.adds_up
+    )
+    in_mart = "".join(f", sum({column}) as {name}_shown" for name, column in entity.adds_up.items())
+    lost = "".join(f" or {name}_received <> coalesce({name}_shown, 0) + {name}_in_rejects" for name in entity.adds_up)
     condition = f"""
-from (select source, count(*) as received from staging.{entity.name} group by all) as door
-left join (select source, count(*) as shown from marts.{entity.mart} group by all) as mart using (source)
+from (select source, count(*) as received{at_the_door} from staging.{entity.name} group by all) as door
+left join (select source, count(*) as shown{in_mart} from marts.{entity.mart} group by all) as mart using (source)
 left join (
   select source, count(*) as listed from marts.rejects where entity = '{entity.name}' group by all
 ) as rejects using (source)
-where received <> coalesce(shown, 0) + coalesce(listed, 0)"""
-    columns = "source, received, coalesce(shown, 0) as in_mart, coalesce(listed, 0) as in_rejects"
-    return found(
-        con,
-        f"marts.{entity.mart}",
-        f"every row of staging.{entity.name} is here or in rejects",
-        "fail",
-        condition,
-        columns,
+where received <> coalesce(shown, 0) + coalesce(listed, 0){lost}"""
+    columns = "source, received, coalesce(shown, 0) as in_mart, coalesce(listed, 0) as in_rejects" + "".join(
+        f", {name}_received, coalesce({name}_shown, 0) as {name}_in_mart, {name}_in_rejects" for name in entity.adds_up
     )
+    return found(con, f"marts.{entity.mart}", entity.reconciliation, "fail", condition, columns)
 
 
 def found(  # noqa: PLR0917 - what, under which name, how grave, and the two halves of its query

@@ -66,6 +66,13 @@ class Entity:
     parents: tuple[str, ...] = ()
     one_of: tuple[str, ...] = ()
     rate_at: tuple[str, ...] = ()
+    adds_up: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def reconciliation(self) -> str:
+        """What the check is called that nothing got lost between staging and the mart."""
+        money = f", with its {' and '.join(self.adds_up)}" if self.adds_up else ""
+        return f"every row of staging.{self.name} is here or in rejects{money}"
 
     @property
     def references(self) -> tuple[Field, ...]:
@@ -127,6 +134,7 @@ def _entity(name: str, body: dict[str, Any], common: Mapping[str, Field]) -> Ent
         id=body["id"],
         mart=body["mart"],
         columns={**common, **_fields(body["columns"])},
+        adds_up=body.get("adds_up", {}),
         **{word: tuple(body.get(word, ())) for word in ("known_at", "parents", "one_of", "rate_at")},
     )
 

@@ -43,17 +43,12 @@ def _staging_specs(entity: Entity) -> list[dg.AssetCheckSpec]:
 def _mart_specs(model: Model, contract: Contract) -> list[dg.AssetCheckSpec]:
     blocking = [f"{', '.join(model.key)} is unique"] if model.key else []
     blocking += model.fail
-    blocking += [reconciled(one) for one in contract.entities.values() if one.mart == model.name]
+    blocking += [one.reconciliation for one in contract.entities.values() if one.mart == model.name]
     said = [(text, True) for text in blocking] + [(text, False) for text in model.warn]
     return [
         dg.AssetCheckSpec(name(text), asset=["marts", model.name], blocking=is_blocking, description=text)
         for text, is_blocking in said
     ]
-
-
-def reconciled(entity: Entity) -> str:
-    """What the reconciliation of an entity is called, as build.py calls it."""
-    return f"every row of staging.{entity.name} is here or in rejects"
 
 
 def name(text: str) -> str:

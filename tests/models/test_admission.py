@@ -232,6 +232,30 @@ def test_every_row_received_is_in_a_mart_or_in_the_rejects(world: World) -> None
     assert (lost.count, lost.sample) == (1, ({"source": "t", "received": 2, "in_mart": 0, "in_rejects": 1},))
 
 
+def test_what_rows_received_are_worth_is_in_a_mart_or_in_the_rejects(world: World) -> None:
+    bill = {"source_key": "i1", "client": "c1", "status": "open", "currency": "USD", "total": "5.00"}
+    paid = {
+        "source_key": "y1",
+        "invoice": "i1",
+        "received_at": "2026-02-02T12:00:00Z",
+        "amount": "2.50",
+        "currency": "USD",
+    }
+    lost_with_its_invoice = {**paid, "source_key": "y2", "invoice": "gone", "amount": "0.40"}
+    con = world(invoices=[{**bill, "issued_at": "2026-02-01T12:00:00Z"}], payments=[paid, lost_with_its_invoice])
+    payments = catalog.contract().entities["payments"]
+    assert build.reconcile(con, payments).count == 0
+    con.execute("update marts.payments set amount_local = 2.51")
+    wrong = build.reconcile(con, payments)
+    assert (wrong.check, wrong.severity, wrong.count) == (
+        "every row of staging.payments is here or in rejects, with its amount",
+        "fail",
+        1,
+    )
+    told = {name: str(value) for name, value in wrong.sample[0].items() if name.startswith("amount")}
+    assert told == {"amount_received": "2.90", "amount_in_mart": "2.51", "amount_in_rejects": "0.40"}
+
+
 @pytest.mark.slow
 def test_columns_the_contract_does_not_know_are_told_not_taken() -> None:
     con = small()
