@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import duckdb
 import polars as pl
 import pytest
 from redmine_server import Redmine
-from tryton_server import Tryton
+from tryton_server import Tryton, running
 
 from models import measure
 from models.measure import Question
@@ -21,8 +22,15 @@ pytestmark = pytest.mark.slow
 TRYTON_TAKES = ("clients", "invoices", "invoice_lines", "payments")
 
 
+@pytest.fixture
+def books() -> Iterator[Tryton]:
+    """A Tryton of the story's own: a source reads all of its bills, and other tests write some in other currencies."""
+    with running() as started:
+        yield started
+
+
 def test_a_gate_approved_in_one_tool_billed_in_another_and_changed_in_a_third_is_one_row_from_gate_to_cash(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, redmine: Redmine, tryton: Tryton
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, redmine: Redmine, books: Tryton
 ) -> None:
     today = datetime.now(UTC)
     project = redmine.project("Aster rebrand", client="Aster GmbH", contract_amount="12000", signed_on="2026-01-05")
@@ -42,20 +50,20 @@ def test_a_gate_approved_in_one_tool_billed_in_another_and_changed_in_a_third_is
     }).write_excel(tmp_path / "inbox" / "change orders.xlsx")  # fmt: skip
 
     sent, paid = today.date() + timedelta(days=2), today.date() + timedelta(days=12)
-    client = tryton.party("ASTER GmbH")
+    client = books.party("ASTER GmbH")
     lines = [(f"Concept approval (aster-rebrand-{gate})", "5000.00"), ("A second round, CO-7", "750.00")]
-    bill = tryton.invoice(client, lines, on=sent)
-    tryton.post(bill)
-    tryton.pay(bill, "5750.00", on=paid)
+    bill = books.invoice(client, lines, on=sent)
+    books.post(bill)
+    books.pay(bill, "5750.00", on=paid)
 
-    for name, secret in (redmine.environ | tryton.environ).items():
+    for name, secret in (redmine.environ | books.environ).items():
         monkeypatch.setenv(name, secret)
     table = {"glob": "change orders.xlsx"}
     settings = Settings.model_validate({
         "data": tmp_path,
         "sources": {
             "desk": redmine.block(projects=[project.identifier], firm="Studio"),
-            "books": tryton.block(takes=TRYTON_TAKES, firm="Studio"),
+            "books": books.block(takes=TRYTON_TAKES, firm="Studio"),
             "orders": {"kind": "files", "firm": "Studio", "tables": {"change_orders": table}},
         },
     })  # fmt: skip
