@@ -9,7 +9,18 @@ anew they may come in another order, and the last one would not be the last to b
 
 from __future__ import annotations
 
-from models.estimators import QUANTILES, Estimate, Z, few, matching, nothing_matches, summed
+from models.estimators import (
+    IS_PARTIAL,
+    PARTIAL,
+    PARTIAL_N,
+    QUANTILES,
+    Estimate,
+    Z,
+    few,
+    matching,
+    nothing_matches,
+    summed,
+)
 from models.metrics import MIN_N_P85, MIN_N_P95, Measure
 
 FINISHED, ENDED, OPEN = 0, 1, 2
@@ -40,6 +51,7 @@ def estimate(measure: Measure, by: tuple[str, ...]) -> Estimate:
         f"count(*) filter (where left_out is null and outcome = {OPEN}) as open_n",
         f"count(*) filter (where left_out is null and outcome = {ENDED}) as ended_n",
         "count(*) as matched_n",
+        *([PARTIAL_N] if measure.needs_log else []),
     ]
     reached = [
         f"min(days) filter (where is_last and {column} >= {q - NOISE!r}) as {name}{ending}"
@@ -68,7 +80,7 @@ def estimate(measure: Measure, by: tuple[str, ...]) -> Estimate:
     ]
     joined = f"select *\n  from counts left join reached {matching(by)}"
     return Estimate(
-        row_columns(measure),
+        (*row_columns(measure), *([IS_PARTIAL] if measure.needs_log else [])),
         (
             ("counts", summed(by, aggregates)),
             *curve_queries(measure, by),
@@ -79,6 +91,7 @@ def estimate(measure: Measure, by: tuple[str, ...]) -> Estimate:
         (
             (nothing_matches, few(measure.min_n), few(least["p85"], " for P85"), few(least["p95"], " for P95")),
             tuple(unreached),
+            *([PARTIAL] if measure.needs_log else []),
         ),
         kept="n + open_n + ended_n > 0",
     )

@@ -15,6 +15,10 @@ from models.metrics import MIN_N_P85, MIN_N_P95, Measure
 Z = 1.959963984540054  # of a 95 % interval
 QUANTILES = ((0.5, "p50"), (0.85, "p85"), (0.95, "p95"))
 COUNTED = "filter (where left_out is null)"
+# Of a measure that needs a tool's log: which rows come without one, how many they are, and the words that tell of it.
+IS_PARTIAL = "history_quality in ('timestamps', 'snapshot') as is_partial"
+PARTIAL_N = "count(*) filter (where left_out is null and is_partial) as partial_n"
+PARTIAL = (("partial_n > 0", "partial_n || ' without a log of events'"),)
 _NL = "\n    "
 
 
@@ -73,8 +77,12 @@ def estimate(measure: Measure, by: tuple[str, ...], has_open: bool) -> Estimate:
         aggregates.append("count(*) filter (where is_open) as open_n")
         shown.append("open_n")
         kept = "n > 0 or open_n > 0"
+    notes: tuple[tuple[tuple[str, str], ...], ...] = (_notes(measure),)
+    if measure.needs_log:
+        columns, notes = (*columns, IS_PARTIAL), (*notes, PARTIAL)
+        aggregates.append(PARTIAL_N)
     queries = (("measured", summed(by, aggregates)),)
-    return Estimate(columns, queries, tuple(shown), (_notes(measure),), kept)
+    return Estimate(columns, queries, tuple(shown), notes, kept)
 
 
 def row_columns(measure: Measure) -> tuple[str, ...]:

@@ -103,6 +103,7 @@ class Measure:
     working: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Setting] = field(default_factory=dict)
     source: str = ""
+    needs_log: bool = False
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -170,7 +171,7 @@ def rules(file: Path = FOLDER / "METRICS.md") -> Mapping[str, str]:
 
 
 ALWAYS = ("label", "definition", "rule", "mart", "kind", "unit", "good", "left_out")
-OFTEN = ("from", "dimensions", "period", "min_n", "open", "window", "clock", "working", "settings")
+OFTEN = ("from", "dimensions", "period", "min_n", "open", "window", "clock", "working", "settings", "needs_log")
 # What an entry of a kind must say beside `ALWAYS`, and what it may.
 KEYS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "percentile": (("value",), ()),
@@ -219,6 +220,8 @@ def _wrong_values(body: Mapping[str, Any]) -> Iterator[Wrong]:
     for key, values in (("good", ("low", "high", "none")), ("clock", get_args(Clock))):
         if key in body and body[key] not in values:
             yield key, f"{body[key]!r} is none of its values.", f"There are: {', '.join(values)}."
+    if not isinstance(body.get("needs_log", True), bool):
+        yield "needs_log", f"{body['needs_log']!r} is none of its values.", "There are: true, false."
     for entry in body.get("left_out") or ():
         if set(entry) != {"reason", "when", "why"}:
             yield "left_out", f"{dict(entry)!r} is no reason.", "A reason has the keys reason, when and why."

@@ -96,6 +96,37 @@ def test_f8_first_pass_rate_has_a_wilson_interval():
     assert found["high"] == pytest.approx(94.33, abs=0.005)
 
 
+@pytest.mark.parametrize("name", ["F5", "F5w", "F6", "F8", "F9", "F9l", "F22", "C9"])
+def test_an_answer_about_attempts_says_how_many_rows_come_without_a_log_of_events(name: str):
+    attempt = {"attempt": 1, "began_at": MAY, "work_days": 1.0, "wait_days": 1.0, "decision": "approved"}
+    histories = ("log", "timestamps", "snapshot", "log")
+    told = {"is_first_pass": True, "cycle_days": 2.0, "client_wait_days": 1.0, "rework_count": 0, "attempt_count": 1}
+    con = hand_made(
+        gates=[
+            {
+                **gate,
+                **told,
+                "gate_id": f"g{n}",
+                "first_approved_at": MAY,
+                "is_reopened": False,
+                "history_quality": kept,
+            }
+            for n, kept in enumerate(histories)
+            for gate in gates()
+        ],
+        gate_attempts=[
+            {**attempt, "gate_id": f"g{n}", "submitted_at": MAY, "decided_at": MAY, "history_quality": kept}
+            for n, kept in enumerate(histories)
+        ],
+    )
+    assert one(con, name)["note"].endswith("2 without a log of events")
+    by_history = answer(con, Question(name, by=("history_quality",))) if name != "C9" else None
+    if by_history is not None:
+        notes = dict(by_history.select("history_quality", "note").iter_rows())
+        assert "without a log" not in (notes["log"] or "")
+        assert "1 without a log of events" in notes["timestamps"]
+
+
 def test_f8_is_dated_by_the_first_decision_and_leaves_out_gates_without_one():
     decided = [
         {"gate_id": "g0", "attempt": 1, "decided_at": MAY},
