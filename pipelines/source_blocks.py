@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from models.catalog import contract
 from models.faults import fault
+from pipelines.secret_files import secret
 
 # What a gate's status in a tool can mean: an event of the contract, or nothing that counts.
 Meaning = Literal["planned", "started", "submitted", "approved", "changes_requested", "rejected", "reopened",
@@ -492,15 +493,6 @@ def _plainly_named(tables: Mapping[str, _Told]) -> Mapping[str, _Told]:
 
 def token(name: str, source: Secret, environ: Mapping[str, str] = os.environ) -> str:
     """The secret of a source, from the environment or a file; never from the settings."""
-    if source.token_env:
-        if value := environ.get(source.token_env, "").strip():
-            return value
-        raise fault(f"source {name}", f"the environment variable {source.token_env} is not set.",
-                    f"Set it to the tool's token: export {source.token_env}=…")  # fmt: skip
-    if source.token_file:
-        try:
-            return source.token_file.expanduser().read_text("utf-8").strip()
-        except OSError as error:
-            raise fault(f"source {name}", f"the token file {source.token_file} cannot be read ({error.strerror}).",
-                        "Write the tool's token to it, readable by you alone.") from None  # fmt: skip
+    if source.token_env or source.token_file:
+        return secret(f"source {name}", "the tool's token", source.token_env, source.token_file, environ)
     raise fault(f"source {name}", "no token is named.", "Add token_env or token_file to its block.")

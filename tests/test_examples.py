@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from walkthrough import alike, saved, walked
 
 from models.faults import Fault
-from pipelines import source_blocks
+from pipelines import access_block, source_blocks
 from pipelines.pulling import pull
 from pipelines.settings import PROJECT, Settings, load
 from pipelines.warehouse import build_all, check_all, load_reference, moment, open_warehouse, stage_all, staged_sources
@@ -189,6 +189,8 @@ def test_a_builders_duplicates_orphans_and_odd_words_are_listed_or_read(tmp_path
     ("model", "place"),
     [
         (Settings, ()),
+        (access_block.Access, ("access",)),
+        (access_block.Person, ("access", "people")),
         (source_blocks.PortalSource, ("sources", "studio")),
         (source_blocks.FilesSource, ("sources", "books")),
         (source_blocks.FileTable, ("sources", "books", "tables")),
@@ -204,11 +206,13 @@ def test_the_example_settings_explain_every_key(model: type[BaseModel], place: t
     written: Any = tomllib.loads(uncommented)
     for name in place:
         written = written[name]
+    if isinstance(written, list):
+        written = {key: value for table in written for key, value in table.items()}
     named = {key for table in written.values() for key in table} if place[-1:] == ("tables",) else set(written)
     told_by_environment = {"data", "config"} if model is Settings else set()
     assert named == set(model.model_fields) - told_by_environment
     explained = re.findall(r"^(?:# )?([a-z_]+) = .* # \S", text, flags=re.MULTILINE)
-    assert named - {"sources", "linking", "targets", "tables", "firm", "kind"} <= set(explained)
+    assert named - {"sources", "linking", "targets", "tables", "access", "people", "firm", "kind"} <= set(explained)
 
 
 def test_the_example_settings_load_as_they_stand_and_with_every_key(tmp_path: Path) -> None:

@@ -301,6 +301,7 @@ def test_a_redirect_to_another_host_does_not_take_the_token_along(desk: Desk, wa
 
 def test_the_token_stands_in_a_file_or_is_missed_by_name(tmp_path: Path, desk: Desk) -> None:
     (tmp_path / "token").write_text(f"{SECRET}\n", "utf-8")
+    (tmp_path / "token").chmod(0o600)
     assert len(read({**block(desk.url), "token_env": None, "token_file": str(tmp_path / "token")})) == 5
     assert "the environment variable GONE is not set" in refusal({**block(desk.url), "token_env": "GONE"})
 
