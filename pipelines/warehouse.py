@@ -6,6 +6,7 @@ What the tables mean stays in `models/`; where snapshots go stays in `snapshots.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,11 +20,13 @@ from models import admission, build, catalog, terms_seen
 from models.admission import StagedSource
 from models.build import Connection, Finding, Moment
 from models.faults import Fault, Problem, fault
-from pipelines import calendars, holding
+from pipelines import calendars, holding, versions
 from pipelines.handwritten import read_client_names, read_links, read_reasons
 from pipelines.playbooks import Playbook, load_playbooks
 from pipelines.settings import Settings
 
+PATIENCE_SECONDS = 120.0  # as long as a backup or a question about a past day may hold the file
+LOOKS_EVERY_SECONDS = 0.05
 RATE_HOLDS_DAYS = 7  # a rate stands for the days after it until the next, at most this long
 
 _SOURCE_TERMS = ("source", "kind", "firm", "timezone", "country", "subdivision", "currency")
@@ -31,26 +34,53 @@ _WHOLE_TABLES = "create table if not exists ops.whole_tables (source varchar, ta
 
 
 @contextmanager
-def open_warehouse(path: Path) -> Iterator[Connection]:
-    """The warehouse, open for writing, with schemas and small functions in place; closed at the end.
+def open_warehouse(path: Path, patience_seconds: float | None = None) -> Iterator[Connection]:
+    """The warehouse, open for writing, brought up to this version, with small functions in place; closed at the end.
 
-    Raises `Fault` where another process holds the file or it cannot be written.
+    Waits for another process that holds the file (a backup, a question about a past day) at most `patience_seconds`,
+    PATIENCE_SECONDS where not given. Raises `Fault` where it is held for longer, cannot be written, or was written
+    by a newer version.
     """
+    con = _connected(path, PATIENCE_SECONDS if patience_seconds is None else patience_seconds)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        con = duckdb.connect(str(path))
-    except (duckdb.IOException, OSError) as error:
-        if "lock" in str(error).lower():
-            raise fault(str(path), "another process is writing to the warehouse.",
-                        "Wait for the other refresh to end, or end it.") from None  # fmt: skip
-        raise fault(str(path), f"the warehouse cannot be opened ({str(error).splitlines()[0]}).",
-                    "Check that the folder exists, has room and may be written to.") from None  # fmt: skip
-    try:
-        build.prelude(con)
-        con.execute(_WHOLE_TABLES)
+        versions.bring_up(con, str(path))
+        with build.together(con):  # one wait for the disk
+            build.prelude(con)
+            con.execute(_WHOLE_TABLES)
         yield con
     finally:
         con.close()
+
+
+def _connected(path: Path, patience_seconds: float) -> Connection:
+    until = time.monotonic() + patience_seconds
+    while True:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return duckdb.connect(str(path))
+        except (duckdb.Error, OSError) as error:
+            if not _is_held(error) or time.monotonic() >= until:
+                raise _not_opened(path, error) from None
+            time.sleep(LOOKS_EVERY_SECONDS)
+
+
+def _is_held(error: Exception) -> bool:
+    return isinstance(error, duckdb.IOException) and "could not set lock" in str(error).lower()
+
+
+def _not_opened(path: Path, error: Exception) -> Fault:
+    said = str(error).splitlines()[0]
+    if _is_held(error):
+        return fault(str(path), "another process is writing to the warehouse.",
+                     "Wait for the other refresh to end, or end it.")  # fmt: skip
+    if "version number" in said:
+        return fault(str(path), f"was written by another version of DuckDB ({said}).",
+                     "Use the Milepost that wrote it, or restore a backup: milepost restore FILE")  # fmt: skip
+    if any(words in said for words in ("not a valid DuckDB", "Corrupt", "enough bytes")):
+        return fault(str(path), f"is damaged or no warehouse ({said}).",
+                     "Restore a backup (milepost restore FILE), or move it away and refresh.")  # fmt: skip
+    return fault(str(path), f"the warehouse cannot be opened ({said}).",
+                 "Check that the folder exists, has room and may be written to.")  # fmt: skip
 
 
 def moment(settings: Settings, as_of: datetime) -> Moment:
@@ -308,6 +338,7 @@ def rebuilt(settings: Settings, as_of: datetime, currency: str | None = None) ->
     con = duckdb.connect()
     try:
         con.execute(f"attach '{str(settings.warehouse).replace(chr(39), chr(39) * 2)}' as warehouse (read_only)")
+        versions.refuse_unlike(con, "warehouse", str(settings.warehouse))
         build.prelude(con)
         at = replace(moment(settings, as_of), currency=currency)
         load_reference(con, settings)

@@ -21,6 +21,7 @@ import pytest
 from hand_made_portal import Record, Records, migration, row
 
 from models.faults import Fault
+from pipelines import warehouse
 from pipelines.demo.portal import Hurry, create_app, running
 from pipelines.pulling import PullReport, pull
 from pipelines.settings import Settings
@@ -339,7 +340,10 @@ def test_a_warehouse_from_a_backup_catches_up(tmp_path: Path) -> None:
     assert names(tmp_path) == [("c1", "c1"), ("c2", "c2")]
 
 
-def test_a_warehouse_that_another_program_holds_is_said_plainly(tmp_path: Path) -> None:
+def test_a_warehouse_that_another_program_holds_is_said_plainly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warehouse, "PATIENCE_SECONDS", 0.1)
     hold = "import duckdb, sys; con = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", hold, str(tmp_path / "warehouse.duckdb")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
