@@ -11,7 +11,8 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import controls, data, layout, numbers
+from dashboard import controls, data, layout, numbers, signing_in
+from dashboard.access import Sight
 from dashboard.data import Reading, Store
 from dashboard.filters import Filters
 from dashboard.views import (
@@ -64,26 +65,37 @@ PAGES: dict[str, dict[str, Page]] = {
     },
 }
 
+OF_A_CLIENT = Page("Your projects", "Milestones, what is waited for, papers, the next payment.", client.page, ("of",))
+
 
 def main() -> None:
     st.set_page_config(page_title="Milepost", page_icon=str(layout.HERE / "icon.svg"), layout="wide")
     layout.style()
+    try:
+        viewer = signing_in.viewer(data.policy())
+    except Fault as fault:
+        layout.broken("" if signing_in.can_sign_in() else str(fault))
+        return
+    if viewer is None:
+        return
     given: list[Reading] = []
+    offered = _offered(viewer.sight)
+    first = next(iter(next(iter(offered.values()))))
     pages = {
         heading: [
-            st.Page(partial(_run, page, given), title=page.title, url_path=path, default=path == "overview")
+            st.Page(partial(_run, page, given), title=page.title, url_path=path, default=path == first)
             for path, page in listed.items()
         ]
-        for heading, listed in PAGES.items()
+        for heading, listed in offered.items()
     }
     shown = st.navigation(pages, expanded=True)
-    path = shown.url_path or "overview"
-    page = next(listed[path] for listed in PAGES.values() if path in listed)
+    path = shown.url_path or first
+    page = next(listed[path] for listed in offered.values() if path in listed)
     controls.use_format()
     headline = st.container(horizontal=True, vertical_alignment="center", gap="small", key="headline")
     headline.title(page.title, anchor=False)
     try:
-        store = data.current()
+        store = data.current(viewer)
     except Fault as fault:
         layout.broken(str(fault))
         return
@@ -92,7 +104,7 @@ def main() -> None:
         return
     # Filters are drawn here, not by a page, so that they outlive a change of page.
     with headline:
-        chosen = controls.choose(store, path, page.own)
+        chosen = Filters() if viewer.sight.role == "client" else controls.choose(store, path, page.own)
     try:
         reading = _reading(store, chosen)
     except Fault as fault:
@@ -105,6 +117,17 @@ def main() -> None:
     shown.run()
 
 
+def _offered(sight: Sight) -> dict[str, dict[str, Page]]:
+    """The pages that are there for a viewer; a client has one, under a name of its own."""
+    if sight.role == "client":
+        return {"": {"client": OF_A_CLIENT}}
+    offered = {
+        heading: {path: page for path, page in listed.items() if sight.may_open(path, heading)}
+        for heading, listed in PAGES.items()
+    }
+    return {heading: listed for heading, listed in offered.items() if listed}
+
+
 def _reading(store: Store, chosen: Filters) -> Reading:
     then = data.rewound(store, chosen.against) if chosen.against else None
     return Reading(data.rewound(store, chosen.as_of), chosen, then)
@@ -112,7 +135,10 @@ def _reading(store: Store, chosen: Filters) -> Reading:
 
 def _run(page: Page, given: list[Reading]) -> None:
     reading = given[0]
-    layout.head(reading, page.lead)
+    if reading.store.sight.role == "client":  # how records are pulled and judged is the firm's own affair
+        layout.html(f'<p class="mp-lead">{page.lead} As of {numbers.instant(reading.as_of)}.</p>')
+    else:
+        layout.head(reading, page.lead)
     page.draw(reading)
 
 

@@ -55,7 +55,7 @@ def chart(
         nothing(reading)
         return []
     asked = repr((draw.__module__, reading.filters, about, current().code))  # a page's keys are its own
-    figure = _figure(reading.store.id, reading.store.firms, key, asked, _Drawing(frame, draw))
+    figure = _figure(reading.store.id, repr(reading.store.sight), key, asked, _Drawing(frame, draw))
     if at is not None:
         reading.sheets.tables.append(Table(alt, "", frame))
     chosen: list[str] = []
@@ -78,7 +78,7 @@ def chart(
 
 
 @st.cache_resource(max_entries=KEPT_FIGURES, show_spinner=False, hash_funcs={_Drawing: lambda _: ""})
-def _figure(snapshot: str, firms: tuple[str, ...], key: str, asked: str, drawing: _Drawing) -> Figure:  # noqa: ARG001
+def _figure(snapshot: str, sight: str, key: str, asked: str, drawing: _Drawing) -> Figure:  # noqa: ARG001
     return drawing.draw(drawing.frame)
 
 

@@ -153,7 +153,7 @@ def _days(store: Store) -> tuple[date | None, date | None]:
 
 def _views(store: Store, page: str, chosen: Filters, extra: Sequence[str]) -> None:
     with st.popover("Views", type="tertiary", key="views"):
-        views = saved_views.kept(store.folder)
+        views = saved_views.kept(store.views)
         if views:
             links = "".join(
                 f'<li><a href="{_link(view)}" target="_self">{escape(view.name)}</a></li>' for view in views
@@ -164,7 +164,7 @@ def _views(store: Store, page: str, chosen: Filters, extra: Sequence[str]) -> No
         name = st.text_input("Keep this page and its filters as", key="view_name", max_chars=saved_views.LONGEST_NAME)
         own = {key: st.query_params.get_all(key) for key in extra if key in st.query_params}
         if st.button("Keep view", key="keep_view", type="primary"):
-            wrong = saved_views.keep(store.folder, View(name, page, {**own, **chosen.params()}))
+            wrong = saved_views.keep(store.views, View(name, page, {**own, **chosen.params()}))
             if wrong:
                 st.caption(f":orange[{wrong}]")
             else:
@@ -173,7 +173,7 @@ def _views(store: Store, page: str, chosen: Filters, extra: Sequence[str]) -> No
             gone = st.selectbox("Remove", [view.name for view in views], index=None, key="view_gone",
                                 placeholder="Choose a view")  # fmt: skip
             if gone and st.button("Remove view", key="remove_view"):
-                saved_views.remove(store.folder, gone)
+                saved_views.remove(store.views, gone)
                 st.rerun()
 
 

@@ -1,6 +1,7 @@
 """The only reader: the snapshot that serves, and everything a page asks of it, limited to what its viewer may see.
 
-Answers come from `models.measure`, rows straight from the marts; both are kept by (snapshot, instant, firms, question)
+Whoever may not see everything is answered from a copy in memory that holds nothing else (access.py says what).
+Answers come from `models.measure`, rows straight from the marts; both are kept by (snapshot, instant, sight, question)
 within bounds. Asked for an earlier day, the snapshot's records are rewound in memory (models/rewinding.py). What
 stays out: filters, drawing, and any reckoning of its own.
 """
@@ -18,21 +19,25 @@ import duckdb
 import polars as pl
 import streamlit as st
 
-from dashboard.access import visible_firms
+from dashboard import access
+from dashboard.access import EVERYTHING, Policy, Rule, Sight, Viewer
 from dashboard.export import Sheets
 from dashboard.filters import Filters
 from models import build, catalog, client_safe, comparing, explaining, measure, rewinding
 from models.build import Finding
 from models.comparing import Moved
 from models.explaining import Told
+from models.faults import fault
 from models.measure import Bucket, Comparison, Explanation, Measure, Question
 from pipelines import settings as settings_
 from pipelines import snapshots
 
 OPEN_SNAPSHOTS = 3  # the one that serves, and those a session may still be reading
 OPEN_REWOUND = 3  # marts in memory: about 13 kB for each gate
+OPEN_SIGHTS = 24  # as many different sights, each with its own rows alone
 KEPT_ANSWERS = 1200
 SAMPLED = 5
+NUMBERS = ("value", "p85", "p95", "low", "high", "p85_low", "p85_high")  # of an answer
 Kept = TypeVar("Kept")
 Condition = tuple[str, Literal["=", "<>", ">", "<", "in", "is null", "is not null"], Any]
 
@@ -47,7 +52,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """One snapshot as one viewer sees it. `firms`: whose records; `sees_all`: nothing had to be held back.
+    """One snapshot as one viewer sees it: `sight` says how, `firms` whose records are in it.
 
     `rewound_to` is the day to whose end it is rewound (None: it stands as published), `latest` the day it was
     published of, `earliest` the first day that it can be rewound to (None: it keeps no records).
@@ -59,46 +64,45 @@ class Store:
     published_at: datetime
     currency: str
     firms: tuple[str, ...]
-    sees_all: bool
+    sight: Sight
     latest: date
     earliest: date | None = None
     rewound_to: date | None = None
     targets: Mapping[str, float] = field(default_factory=dict, compare=False)
-    folder: Path = field(default=Path(), compare=False)
+    views: Path = field(default=Path(), compare=False)  # where the viewer's saved views are
 
     def answer(self, question: Question) -> pl.DataFrame:
-        """As `measure.answer`."""
-        mine = self._mine(question)
-        return self._kept(("answer", _key(mine)), lambda con: measure.answer(con, mine))
+        """As `measure.answer`; without a value where it is made of amounts that the viewer may not see."""
+        return self._kept(("answer", _key(question)), lambda con: self._shown(question, measure.answer(con, question)))
 
     def series(self, question: Question, bucket: Bucket) -> pl.DataFrame:
-        """As `measure.series`."""
-        mine = self._mine(question)
-        return self._kept(("series", bucket, _key(mine)), lambda con: measure.series(con, mine, bucket))
+        """As `measure.series`, and as `answer`."""
+        return self._kept(
+            ("series", bucket, _key(question)),
+            lambda con: self._shown(question, measure.series(con, question, bucket)),
+        )
 
     def distribution(self, question: Question, limit: int) -> pl.DataFrame:
         """As `measure.distribution`."""
-        mine = self._mine(question)
-        return self._kept(("distribution", limit, _key(mine)), lambda con: measure.distribution(con, mine, limit))
+        return self._kept(
+            ("distribution", limit, _key(question)), lambda con: measure.distribution(con, question, limit)
+        )
 
     def rows(self, question: Question) -> pl.DataFrame:
         """As `measure.rows`."""
-        mine = self._mine(question)
-        return self._kept(("rows", _key(mine)), lambda con: measure.rows(con, mine))
+        return self._kept(("rows", _key(question)), lambda con: measure.rows(con, question))
 
     def explain(self, question: Question) -> Explanation:
         """As `measure.explain`."""
-        mine = self._mine(question)
-        return self._kept(("explain", _key(mine)), lambda con: measure.explain(con, mine))
+        return self._kept(("explain", _key(question)), lambda con: measure.explain(con, question))
 
     def told(self, question: Question) -> Told:
         """An answer with all that stands behind it."""
-        mine = self._mine(question)
 
         def ask(con: duckdb.DuckDBPyConnection) -> Told:
-            rows = measure.answer(con, mine).to_dicts()
-            sample = measure.sample(con, mine, SAMPLED).to_dicts()
-            unit = measure.catalogue()[mine.measure].unit
+            rows = self._shown(question, measure.answer(con, question)).to_dicts()
+            sample = measure.sample(con, question, SAMPLED).to_dicts()
+            unit = measure.catalogue()[question.measure].unit
             answer = explaining.Answer(
                 rows,
                 self.currency if unit == "money" else unit,
@@ -106,35 +110,42 @@ class Store:
                 None if self.rewound_to else self.id,
                 self.currency,
             )
-            return Told(answer, measure.explain(con, mine), sample)
+            return Told(answer, measure.explain(con, question), sample)
 
-        return self._kept(("told", _key(mine)), ask)
+        return self._kept(("told", _key(question)), ask)
 
     def curve(self, question: Question) -> pl.DataFrame:
         """As `measure.curve`."""
-        mine = self._mine(question)
-        return self._kept(("curve", _key(mine)), lambda con: measure.curve(con, mine))
+        return self._kept(("curve", _key(question)), lambda con: measure.curve(con, question))
 
     def log_rank(self, question: Question, dimension: str) -> Comparison:
         """As `measure.log_rank`."""
-        mine = self._mine(question)
-        return self._kept(("log_rank", dimension, _key(mine)), lambda con: measure.log_rank(con, mine, dimension))
+        return self._kept(
+            ("log_rank", dimension, _key(question)), lambda con: measure.log_rank(con, question, dimension)
+        )
 
     def benchmark(self, question: Question, client_id: str) -> pl.DataFrame:
-        """As `client_safe.benchmark`."""
-        mine = self._mine(question)
-        return self._kept(("benchmark", client_id, _key(mine)), lambda con: client_safe.benchmark(con, mine, client_id))
+        """As `client_safe.benchmark`. For a client it pools all others: the one thing that is asked of every row, and
+        what comes of it tells none apart. Raises `Fault` for a client who is not the viewer's.
+        """
+        if not self.sight.may_ask_about(client_id):
+            raise fault("benchmark", "this client is not yours.", "Ask about one of your own.")
+        sight = EVERYTHING if self.sight.role == "client" else self.sight
+        return self._kept(
+            ("benchmark", client_id, _key(question)),
+            lambda con: client_safe.benchmark(con, question, client_id),
+            sight,
+        )
 
     def moved(self, earlier: Store, then: Question, now: Question) -> Moved:
         """The rows behind a measure that came, went or changed since an earlier day."""
         before = earlier.standing(then)
         key = ("moved", str(earlier.rewound_to), _key(then), _key(now))
-        return self._kept(key, lambda con: comparing.moved(before, comparing.standing(con, self._mine(now)), now))
+        return self._kept(key, lambda con: comparing.moved(before, comparing.standing(con, now), now))
 
     def standing(self, question: Question) -> pl.DataFrame:
         """As `comparing.standing`."""
-        mine = self._mine(question)
-        return self._kept(("standing", _key(mine)), lambda con: comparing.standing(con, mine))
+        return self._kept(("standing", _key(question)), lambda con: comparing.standing(con, question))
 
     def table(
         self,
@@ -151,8 +162,6 @@ class Store:
         Raises `ValueError` for a mart or column that is not in the catalogue: names never come from a viewer.
         """
         conditions = tuple(only) + tuple((name, "in", values) for name, values in (where or {}).items() if values)
-        if not self.sees_all:
-            conditions += (self._only_mine(mart),)
         sql, values = _select(mart, columns, conditions, order, limit)
         return self._kept(
             ("table", sql, repr(values)), lambda con: cast(pl.DataFrame, con.sql(sql, params=values).pl())
@@ -165,45 +174,56 @@ class Store:
         )
         return found
 
-    def _mine(self, question: Question) -> Question:
-        """The question, held to the firms its viewer may see."""
-        if self.sees_all:
-            return question
-        asked = question.where.get("firm") or self.firms
-        allowed = tuple(firm for firm in asked if firm in self.firms) or ("",)
-        return replace(question, where={**question.where, "firm": allowed})
+    def _shown(self, question: Question, found: pl.DataFrame) -> pl.DataFrame:
+        """An answer as it was found, or with a note in place of its numbers where the viewer may not see amounts."""
+        if self.sight.money or not _reads_amounts(question):
+            return found
+        hidden = [name for name in NUMBERS if name in found.columns]
+        return found.with_columns(
+            *(pl.lit(None, dtype=found.schema[name]).alias(name) for name in hidden),
+            pl.lit(access.WITHHELD).alias("note"),
+        )
 
-    def _only_mine(self, mart: str) -> Condition:
-        """What holds a mart to its viewer's firms: by firm, or by source where rows know no firm."""
-        if "firm" in mart_columns(mart):
-            return "firm", "in", self.firms
-        return "source", "in", tuple(self.table("source_pulls", ["source"])["source"])
-
-    def _kept(self, key: Hashable, ask: Callable[[duckdb.DuckDBPyConnection], Kept]) -> Kept:
-        return cast(Kept, _answered(str(self.path), self.rewound_to, self.firms, Asked(key, ask)))
+    def _kept(
+        self, key: Hashable, ask: Callable[[duckdb.DuckDBPyConnection], Kept], sight: Sight | None = None
+    ) -> Kept:
+        return cast(Kept, _answered(str(self.path), self.rewound_to, sight or self.sight, Asked(key, ask)))
 
 
-def current() -> Store | None:
-    """The snapshot that serves, or None where none has been published yet. Raises `Fault` for broken settings."""
+def policy() -> Policy | None:
+    """Who may open the pages; None where nobody signs in. Raises `Fault` for broken settings."""
+    block = settings_.load().access
+    if block is None:
+        return None
+    rules = tuple(
+        Rule(one.email, one.group, Sight(one.role, one.clients, one.managers, one.projects, one.money))
+        for one in block.people
+    )
+    return Policy(rules, block.groups_claim, block.session_hours)
+
+
+def current(viewer: Viewer) -> Store | None:
+    """The snapshot that serves, as a viewer may see it, or None where none has been published yet. Raises `Fault` for
+    broken settings.
+    """
     settings = settings_.load()
     snapshot = snapshots.newest(settings.snapshots)
     if snapshot is None:
         return None
-    card = _card(str(snapshot.path), None)
-    visible = visible_firms(card.firms)
+    card = _card(str(snapshot.path), None, viewer.sight)
     return Store(
         snapshot.id,
         snapshot.path,
         snapshot.as_of,
         snapshot.published_at,
         card.currency,
-        visible,
-        len(visible) == len(card.firms),
+        card.firms,
+        viewer.sight,
         snapshot.as_of.astimezone(UTC).date(),
         card.earliest,
         None,
         settings.targets,
-        settings.data,
+        settings.data / "views" / viewer.key if viewer.key else settings.data,
     )
 
 
@@ -211,11 +231,8 @@ def rewound(store: Store, day: date | None) -> Store:
     """The same snapshot as it stood at the end of a day, UTC. Raises `Fault` where that cannot be rebuilt."""
     if day is None:
         return store
-    firms = _card(str(store.path), day).firms
-    visible = visible_firms(firms)
-    return replace(
-        store, as_of=_end_of(day), rewound_to=day, firms=visible, sees_all=store.sees_all and len(visible) == len(firms)
-    )
+    firms = _card(str(store.path), day, store.sight).firms
+    return replace(store, as_of=_end_of(day), rewound_to=day, firms=firms)
 
 
 def catalogue() -> Mapping[str, Measure]:
@@ -249,8 +266,42 @@ def _end_of(day: date) -> datetime:
     return datetime.combine(day, time.max, UTC)
 
 
-def _connection(path: str, day: date | None) -> duckdb.DuckDBPyConnection:
+def _connection(path: str, day: date | None, sight: Sight) -> duckdb.DuckDBPyConnection:
+    if not sight.is_whole:
+        return _limited(path, day, sight)
     return _opened(path) if day is None else _rewound(path, day)
+
+
+@st.cache_resource(
+    max_entries=OPEN_SIGHTS, show_spinner=False, hash_funcs={Sight: repr}, on_release=lambda con: con.close()
+)
+def _limited(path: str, day: date | None, sight: Sight) -> duckdb.DuckDBPyConnection:
+    """What a sight lets through, copied to a database of its own that can open no file."""
+    whole = _connection(path, day, EVERYTHING).cursor()
+    kinds: dict[str, dict[str, str]] = {}
+    for mart, column, kind in whole.execute(_COLUMNS).fetchall():
+        kinds.setdefault(mart, {})[column] = kind
+    values = access.parameters(sight)
+    con = duckdb.connect()
+    con.execute("create schema marts")
+    for mart, relation in access.relations(sight, {mart: list(columns) for mart, columns in kinds.items()}).items():
+        declared = ", ".join(f"{name} {kinds[mart][name]}" for name, _ in relation.columns)
+        con.execute(f"create table marts.{mart} ({declared})")
+        sql = relation.select(mart)
+        let_through = whole.sql(sql, params={name: value for name, value in values.items() if f"${name}" in sql}).pl()
+        con.register("let_through", let_through)
+        con.execute(f"insert into marts.{mart} from let_through")
+        con.unregister("let_through")
+    build.steady(con)
+    con.execute("set enable_external_access = false")
+    con.execute("set lock_configuration = true")
+    return con
+
+
+_COLUMNS = (
+    "select table_name, column_name, data_type from duckdb_columns() "
+    "where schema_name = 'marts' and database_name = current_database() order by table_name, column_index"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,25 +313,34 @@ class Card:
     earliest: date | None
 
 
-@st.cache_resource(max_entries=OPEN_SNAPSHOTS + OPEN_REWOUND, show_spinner=False)
-def _card(path: str, day: date | None) -> Card:
-    con = _connection(path, day).cursor()
+@st.cache_resource(max_entries=OPEN_SIGHTS + OPEN_REWOUND, show_spinner=False, hash_funcs={Sight: repr})
+def _card(path: str, day: date | None, sight: Sight) -> Card:
+    con = _connection(path, day, sight).cursor()
     (currency,) = con.execute("select reporting_currency from marts.snapshot").fetchall()[0]
+    if sight.role == "client":  # is shown no firm, and rewinds nothing
+        return Card(str(currency), (), None)
     firms = con.execute(
         "select firm from marts.clients union select firm from marts.source_pulls order by firm"
     ).fetchall()
-    reach = rewinding.reach(con) if rewinding.can_rewind(con) else None
+    can_rewind = rewinding.can_rewind(_connection(path, day, EVERYTHING).cursor())
+    reach = rewinding.reach(con) if can_rewind else None
     return Card(str(currency), tuple(str(firm) for (firm,) in firms if firm is not None), reach)
 
 
-@st.cache_resource(max_entries=KEPT_ANSWERS, show_spinner=False, hash_funcs={Asked: lambda asked: repr(asked.key)})
-def _answered(path: str, day: date | None, firms: tuple[str, ...], asked: Asked) -> Any:  # noqa: ARG001 (a key)
-    """Frames are shared between sessions and never written to, so none is copied."""
-    cursor = _connection(path, day).cursor()
+@st.cache_resource(
+    max_entries=KEPT_ANSWERS, show_spinner=False, hash_funcs={Asked: lambda asked: repr(asked.key), Sight: repr}
+)
+def _answered(path: str, day: date | None, sight: Sight, asked: Asked) -> Any:
+    """Frames are shared between sessions of one sight and never written to, so none is copied."""
+    cursor = _connection(path, day, sight).cursor()
     try:
         return asked.ask(cursor)
     finally:
         cursor.close()
+
+
+def _reads_amounts(question: Question) -> bool:
+    return measure.catalogue()[question.measure].unit == "money" or "amount" in measure.statement(question).sql
 
 
 def _key(question: Question) -> Hashable:

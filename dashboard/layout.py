@@ -107,7 +107,8 @@ def sound(store: Store) -> str:
 def _source(row: Mapping[str, Any]) -> str:
     name, at = escape(row["firm"] or row["source"]), instant(row["pulled_at"]).removesuffix(" UTC")
     if row["outcome"] == "ok":
-        more = f"{plural(row['row_count'] or 0, 'record')}, the newest of {instant(row['newest_recorded_at'])}"
+        count = "" if row["row_count"] is None else f"{plural(row['row_count'], 'record')}, "
+        more = f"{count}the newest of {instant(row['newest_recorded_at'])}"
         return f"{name}, pulled {at} ({more})"
     why = escape(row["message"] or "")
     what = "pull failed" if row["outcome"] == "failed" else "what was pulled does not fit, as of"
@@ -347,8 +348,8 @@ def unpublished() -> None:
 
 
 def broken(what: str) -> None:
-    """The page when the settings cannot be read; `what` names file, key and cure."""
-    empty("The settings cannot be read.", escape(what))
+    """The page when the settings cannot be read; `what` names file, key and cure; "" for outsiders."""
+    empty("The settings cannot be read.", escape(what) or "Whoever runs Milepost is told why by: milepost doctor")
 
 
 def not_rebuilt(what: str) -> None:

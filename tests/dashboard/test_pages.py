@@ -13,7 +13,8 @@ import pytest
 from opened_pages import PAGES, TITLES, WITH_TILES, Open, html_of, link_of, tiles_of
 from typer.testing import CliRunner
 
-from dashboard import access, data
+from dashboard import data
+from dashboard.access import ANYBODY
 from dashboard.data import Store
 from dashboard.filters import code
 from models.measure import Question, answer, catalogue
@@ -30,7 +31,7 @@ WHATEVER = ("data-health", "definitions")  # they tell of the whole snapshot, or
 def store(full: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setenv("MILEPOST_DATA", str(full))
     monkeypatch.delenv("MILEPOST_CONFIG", raising=False)
-    found = data.current()
+    found = data.current(ANYBODY)
     assert found is not None
     return found
 
@@ -175,24 +176,6 @@ def test_a_project_chosen_on_the_page_stands_in_the_link(open_page: Open, full: 
     app.selectbox(key="pick_project").set_value(last).run()
     assert link_of(app) == {"project": [code(last)]}
     assert not app.exception
-
-
-def test_a_viewer_who_may_see_one_firm_is_answered_for_that_firm_alone(
-    full: Path, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(data, "visible_firms", lambda firms: access.visible_firms(firms)[:1])
-    held = data.current()
-    assert held is not None
-    assert held.firms == store.firms[:1]
-    asked = Question("F10", ("firm",))
-    assert held.answer(asked)["firm"].to_list() == list(held.firms)
-    other = Question("F10", where={"firm": (store.firms[1],)})
-    assert store.answer(other).row(0, named=True)["n"] > 0
-    assert held.answer(other).row(0, named=True)["n"] == 0
-    for mart in ("projects", "gates", "invoices", "source_pulls"):
-        assert set(held.table(mart, ["firm"])["firm"]) == set(held.firms)
-    sources = set(held.table("source_pulls", ["source"])["source"])
-    assert set(held.table("rejects", ["source"])["source"]) <= sources
 
 
 def test_a_new_snapshot_is_read_without_a_restart(open_page: Open, tmp_path: Path, full: Path) -> None:

@@ -16,6 +16,7 @@ from opened_pages import Open, html_of, tiles_of
 from streamlit.testing.v1 import AppTest
 
 from dashboard import data
+from dashboard.access import ANYBODY
 from dashboard.data import Reading, Store
 from dashboard.filters import Filters, code
 from dashboard.views import client
@@ -32,7 +33,7 @@ THEN, JUST_BEFORE = date(2026, 2, 14), date(2026, 6, 25)
 def store(full: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setenv("MILEPOST_DATA", str(full))
     monkeypatch.delenv("MILEPOST_CONFIG", raising=False)
-    found = data.current()
+    found = data.current(ANYBODY)
     assert found is not None
     return found
 
