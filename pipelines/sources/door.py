@@ -17,16 +17,19 @@ from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from random import Random
 from typing import Any, Literal, NoReturn
+from urllib.parse import urlsplit
 
 import requests
 from requests.auth import AuthBase
 from requests.exceptions import ChunkedEncodingError, InvalidHeader
 
 from models.faults import Fault, fault
+from pipelines.sources.reach import Adapter, Forbidden, Reach
 
 Unit = Literal["seconds", "epoch", "epoch_ms", "iso"]
 Complaint = Callable[[Any], str | None]
 _SEE_LOG = "Pull again; if it stays, look at the tool's own log."
+_REACH = "Check the url of the source, and where it redirects to."
 _WORDS = ("detail", "Detail", "message", "Message", "error_description", "errorMessage", "title", "help")
 
 
@@ -142,6 +145,9 @@ class Door:
         self._session = _Session()
         self._session.auth = credentials
         self._session.headers.update(headers)
+        reach = Adapter(Reach([urlsplit(self.url).hostname or ""]))
+        self._session.mount("http://", reach)
+        self._session.mount("https://", reach)
         self._pause = 0.0  # seconds to wait before the next request, because none is left
 
     def get(
@@ -197,6 +203,9 @@ class Door:
             response = self._session.request(
                 method, f"{self.url}{path}", timeout=self._patience.timeout_seconds, **told
             )
+        except Forbidden as error:
+            what = f"may not be asked: it {error}."
+            raise self.fault(path, what, _REACH, method) from None
         except ChunkedEncodingError:
             what = "breaks off in the middle of a page, every time it is asked."
             raise _Broken(self.fault(path, what, _SEE_LOG, method)) from None
