@@ -1,4 +1,4 @@
-"""What `[access]` of `milepost.toml` may say: where people sign in, and what each may see.
+"""What `[access]` of `milepost.toml` may say: where people sign in, and what each may see; and where to listen.
 
 Secrets never stand here. What stays out: signing in, and holding anybody to what they may see (dashboard/).
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -21,6 +21,18 @@ Role = Literal["leadership", "finance", "pm", "client"]
 LEAST_COOKIE_SECRET = 32
 CALLBACK = "/oauth2callback"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def refuse_open_address(access: Access | None, address: str) -> None:
+    """Raises `Fault` for an address that others reach, where nobody signs in or sign-ins would go in the clear."""
+    if address in _LOOPBACK:
+        return
+    if access is None:
+        what = f"nobody signs in, and {address} is reached by others; only this machine is answered."
+        raise fault("--address", what, "Leave --address out, or say under [access] who may open the dashboard.")
+    if not access.is_https:
+        what = f"{address} is reached by others, and {access.url} would carry sign-ins in the clear."
+        raise fault("--address", what, "Give [access] an https url, with a proxy in front: docs/deploying.md")
 
 
 class Person(Frozen):
@@ -111,7 +123,7 @@ class Access(Frozen):
     def is_https(self) -> bool:
         return urlsplit(self.url).scheme == "https"
 
-    def provider(self, environ: Mapping[str, str] = os.environ) -> dict[str, str | dict[str, str]]:
+    def provider(self, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
         """What `st.login` needs, secrets among it: to be kept in memory. Raises `Fault` where a secret is missing."""
         cookie = secret("access", "the cookie secret", self.cookie_secret_env, self.cookie_secret_file, environ)
         if len(cookie.encode()) < LEAST_COOKIE_SECRET:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from models.faults import Fault, fault
+from pipelines.secret_files import OTHERS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,11 +56,13 @@ _EVERYWHERE = {
 def command(body: Callable[..., None]) -> Callable[..., None]:
     """Makes a command of a function: adds --data and --config, and prints a `Fault` plainly.
 
-    What the two options name is put into the environment, so that child processes mean the same.
+    What the two options name is put into the environment, so that child processes mean the same. What a command
+    writes is its user's alone.
     """
 
     @wraps(body)
     def run(*args: Any, **given: Any) -> None:
+        os.umask(OTHERS)
         for option, (variable, _) in _EVERYWHERE.items():
             if value := given.pop(option) or os.environ.get(variable):
                 os.environ[variable] = str(Path(value).resolve())
@@ -177,13 +180,29 @@ def refresh(
 
 
 @command
-def dashboard(port: Port = 8501) -> None:
+def dashboard(
+    port: Port = 8501,
+    address: Annotated[
+        str, typer.Option(help="Where to listen; others than this machine only where people sign in.")
+    ] = "127.0.0.1",
+) -> None:
     """Serve the dashboard over the newest snapshot."""
+    from pipelines.access_block import refuse_open_address
     from pipelines.demo import running
     from pipelines.settings import PROJECT
 
-    running.refuse_busy(port)
-    arguments = running.dashboard_command(port)
+    access = _settings().access
+    refuse_open_address(access, address)
+    if access:
+        access.provider()
+    running.refuse_busy(port, address)
+    who = (
+        f"People sign in at {access.issuer} and open {access.url}."
+        if access
+        else ("Nobody signs in, so this machine alone is answered; [access] in the settings says who else may come in.")
+    )
+    print(f"{who}\nThe dashboard listens on http://{address}:{port}", flush=True)
+    arguments = running.dashboard_command(port, address)
     os.chdir(PROJECT)
     os.execv(arguments[0], arguments)
 

@@ -7,6 +7,7 @@ on it too. Each start begins afresh. What stays out: the records (simulation.py)
 from __future__ import annotations
 
 import csv
+import errno
 import fcntl
 import os
 import shutil
@@ -127,25 +128,21 @@ def serve_portal(
     serve(create_app(records, {token: name for name, token in tokens.items()}, clock), port, ready)
 
 
-def dashboard_command(port: int) -> list[str]:
-    """The command that serves the dashboard on 127.0.0.1, to be run in the project's folder."""
-    flags = {
-        "server.port": port,
-        "server.address": HOST,
-        "server.headless": "true",
-        "server.fileWatcherType": "none",
-        "browser.gatherUsageStats": "false",
-        "client.showErrorDetails": "none",
-    }
-    told = [part for name, value in flags.items() for part in (f"--{name}", str(value))]
-    return [sys.executable, "-m", "streamlit", "run", str(PROJECT / "dashboard" / "app.py"), *told]
+def dashboard_command(port: int, address: str = HOST) -> list[str]:
+    """The command that serves the dashboard, to be run in the project's folder; how is said in .streamlit/config.toml
+    and dashboard/serving.py.
+    """
+    return [sys.executable, "-m", "dashboard.serving", "--address", address, "--port", str(port)]
 
 
-def refuse_busy(port: int) -> None:
+def refuse_busy(port: int, address: str = HOST) -> None:
     """Raises `Fault` where the port cannot be taken."""
     try:
-        socket.create_server((HOST, port)).close()
-    except OSError:
+        socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET).close()
+    except OSError as error:
+        if address != HOST and error.errno != errno.EADDRINUSE:
+            raise fault(f"address {address}", f"cannot be listened on ({error.strerror}).",
+                        "Name an address of this machine.") from None  # fmt: skip
         raise fault(f"port {port}", "is taken by another program.", "End it, or choose another port.") from None
 
 
