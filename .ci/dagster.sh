@@ -1,6 +1,7 @@
 #!/bin/sh
 # The Dagster UI and daemon on this workspace, at 127.0.0.1, its own records kept in the data folder.
 set -u
+umask 077 # what runs write is their user's alone
 cd "$(dirname "$0")/.." || exit 1
 
 port=$1

@@ -160,7 +160,8 @@ def _views(store: Store, page: str, chosen: Filters, extra: Sequence[str]) -> No
             )
             layout.html(f'<ul class="mp-views">{links}</ul>')
         else:
-            st.caption("A view is a page with its filters, under a name, for everybody who opens the dashboard.")
+            whom = "yours alone where people sign in, else for everybody who opens the dashboard"
+            st.caption(f"A view is a page with its filters, under a name: {whom}.")
         name = st.text_input("Keep this page and its filters as", key="view_name", max_chars=saved_views.LONGEST_NAME)
         own = {key: st.query_params.get_all(key) for key in extra if key in st.query_params}
         if st.button("Keep view", key="keep_view", type="primary"):

@@ -1,7 +1,8 @@
-"""Views that people gave a name: a page and its filters, kept in the data folder for everybody.
+"""Views that people gave a name: a page and its filters, kept in a folder of the viewer's own, or of everybody's where
+nobody signs in.
 
 A view holds what its link holds, codes and days, so that it never shows more than the link would. What stays out:
-reading a link, and Streamlit.
+reading a link, whose folder it is (access.py), and Streamlit.
 """
 
 from __future__ import annotations
@@ -60,8 +61,10 @@ def _write(folder: Path, views: list[View]) -> str:
     """By one rename, so that a reader sees all of it or the file before."""
     unfinished = folder / f"{FILE}.{secrets.token_hex(4)}.tmp"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(json.dumps([asdict(view) for view in views], indent=1, ensure_ascii=False), "utf-8")
+        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(exist_ok=True, mode=0o700)
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            json.dump([asdict(view) for view in views], file, indent=1, ensure_ascii=False)
         os.replace(unfinished, folder / FILE)
     except OSError as error:
         with suppress(OSError):

@@ -15,6 +15,8 @@ from typing import Literal
 
 from models.faults import Fault
 from pipelines import snapshots
+from pipelines.access_block import Access
+from pipelines.secret_files import open_to_others
 from pipelines.settings import Settings, load
 from pipelines.source_blocks import FilesSource, Source
 
@@ -42,6 +44,9 @@ def examine(data: Path | None, config: Path | None, environ: Mapping[str, str], 
         return
     yield _settings(settings)
     yield _write_access(settings)
+    yield _privacy(settings)
+    if settings.access:
+        yield _access(settings.access, environ)
     yield from _playbooks(settings)
     yield _rates(settings, now)
     for name, source in settings.sources.items():
@@ -70,6 +75,26 @@ def _write_access(settings: Settings) -> Line:
             return Line("✗", "data folder", f"{folder} cannot be written ({error.strerror}).",
                         "Give yourself write access to it, or choose another with MILEPOST_DATA.")  # fmt: skip
     return Line("✓", "data folder", f"{settings.data} can be written.")
+
+
+def _privacy(settings: Settings) -> Line:
+    found = open_to_others(settings.data)
+    if not found:
+        return Line("✓", "privacy", "others on this machine cannot read it.")
+    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    said = f"{found[0]}{more} can be read by others on this machine."
+    return Line("!", "privacy", said, f"Keep money and names to yourself: chmod -R go= {settings.data}")
+
+
+def _access(access: Access, environ: Mapping[str, str]) -> Line:
+    """Only what is here: whether the provider answers is seen when somebody signs in."""
+    try:
+        access.provider(environ)
+    except Fault as error:
+        return Line("✗", "access", error.problems[0].what, error.problems[0].cure)
+    count = len(access.people)
+    said = f"people sign in at {access.issuer} and open {access.url}; {count} {'rule' if count == 1 else 'rules'}."
+    return Line("✓", "access", said)
 
 
 def _playbooks(settings: Settings) -> Iterator[Line]:

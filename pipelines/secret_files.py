@@ -66,13 +66,13 @@ def write_private(path: Path, text: str) -> None:
 
 
 def open_to_others(folder: Path) -> list[Path]:
-    """What in a folder, itself included, others may read or write; only the ones nearest to the top."""
-    if not folder.exists():
+    """What others may read or write: the folder, where it is not closed; else nothing, for a closed folder hides all
+    that is in it.
+    """
+    try:
+        if not stat.S_IMODE(folder.stat().st_mode) & OTHERS:
+            return []
+    except OSError:
         return []
-    looked = [folder, *sorted(folder.glob("*")), *sorted((folder / "snapshots").glob("*"))]
-    found = []
-    for path in looked:
-        with suppress(OSError):
-            if stat.S_IMODE(path.lstat().st_mode) & OTHERS and not path.is_symlink():
-                found.append(path)
-    return found
+    inside = (path for where in (folder, folder / "snapshots") if where.is_dir() for path in sorted(where.iterdir()))
+    return [path for path in inside if not path.is_symlink() and stat.S_IMODE(path.stat().st_mode) & OTHERS]

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from models import catalog
 from models.catalog import Model
 from models.faults import fault
+from pipelines.secret_files import keep_private, private_folder, write_private
 
 if TYPE_CHECKING:
     import duckdb
@@ -67,11 +68,12 @@ def publish(
     `con` must hold the warehouse for writing: that is what keeps a second publisher out, and why leftovers
     found here belong to nobody.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     sweep(folder)
     id_ = f"{published_at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
     unfinished = folder / f"{id_}.duckdb{_UNFINISHED}"
     _copy(con, unfinished, (id_, as_of, published_at, reporting_currency), records_of, terms)
+    keep_private(unfinished)
     _sync(unfinished)
     target = folder / f"milepost-{id_}.duckdb"
     card = {
@@ -216,7 +218,7 @@ def _head_sha256(file: Path) -> str:
 
 def _write_durably(file: Path, text: str) -> None:
     unfinished = file.with_name(f"{file.name}.{secrets.token_hex(4)}{_UNFINISHED}")
-    unfinished.write_text(text, "utf-8")
+    write_private(unfinished, text)
     _sync(unfinished)
     unfinished.replace(file)
     _sync(file.parent)

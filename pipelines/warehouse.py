@@ -23,6 +23,7 @@ from models.faults import Fault, Problem, fault
 from pipelines import calendars, holding, versions
 from pipelines.handwritten import read_client_names, read_links, read_reasons
 from pipelines.playbooks import Playbook, load_playbooks
+from pipelines.secret_files import OWN_FOLDER, keep_private
 from pipelines.settings import Settings
 
 PATIENCE_SECONDS = 120.0  # as long as a backup or a question about a past day may hold the file
@@ -56,8 +57,10 @@ def _connected(path: Path, patience_seconds: float) -> Connection:
     until = time.monotonic() + patience_seconds
     while True:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return duckdb.connect(str(path))
+            path.parent.mkdir(parents=True, exist_ok=True, mode=OWN_FOLDER)
+            con = duckdb.connect(str(path))
+            keep_private(path)
+            return con
         except (duckdb.Error, OSError) as error:
             if not _is_held(error) or time.monotonic() >= until:
                 raise _not_opened(path, error) from None
