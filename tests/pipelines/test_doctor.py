@@ -52,9 +52,18 @@ def configure(settings: Settings, *toml: str) -> None:
 
 
 def test_all_is_well_where_all_is_there(firm: Settings) -> None:
+    firm.data.chmod(0o700)
     marks = {line.mark for said in lines(firm).values() for line in said}
     assert marks == {"✓"}
-    assert set(lines(firm)) == {"settings", "data folder", "playbooks", "rates", "source studio", "snapshot"}
+    assert set(lines(firm)) == {"settings", "data folder", "privacy", "playbooks", "rates", "source studio", "snapshot"}
+
+
+def test_a_data_folder_that_others_can_read_is_told(firm: Settings) -> None:
+    firm.data.chmod(0o755)
+    configure(firm, "")
+    (firm.data / "milepost.toml").chmod(0o644)
+    (line,) = lines(firm)["privacy"]
+    assert (line.mark, f"chmod -R go= {firm.data}" in line.cure) == ("!", True)
 
 
 def test_every_fault_comes_with_its_cure(firm: Settings) -> None:
