@@ -25,6 +25,7 @@ from pipelines import calendars, checks, holding, lineage, pulling, snapshots, s
 from pipelines.settings import Settings
 from pipelines.standing import Build
 
+Watched = dg.ResourceParam[object]  # asked for so that it stands while the asset is made (scheduled.py)
 Made = Iterator[dg.MaterializeResult | dg.AssetCheckResult]  # type: ignore[type-arg]
 
 progress = logging.getLogger("milepost.progress")  # what is about to be done, for whoever waits at a terminal
@@ -36,21 +37,28 @@ class Clock(dg.ConfigurableResource[None]):
     as_of: str | None = Described(
         default=None, description="Facts after this instant are invisible (ISO 8601); the run's start where empty."
     )
+    now: str | None = Described(
+        default=None, description="When the run started (ISO 8601), where another clock than the system's is to count."
+    )
 
     def started(self, context: dg.AssetExecutionContext) -> datetime:
+        if self.now:
+            return _read_instant("clock.now", self.now)
         record = context.instance.get_run_record_by_id(context.run.run_id)
         if record is None:
             raise fault(f"run {context.run.run_id}", "Dagster has no record of its start.", "Start it anew.")
         return datetime.fromtimestamp(record.start_time or record.create_timestamp.timestamp(), UTC)
 
     def instant(self, context: dg.AssetExecutionContext) -> datetime:
-        if not self.as_of:
-            return self.started(context)
-        try:
-            told = datetime.fromisoformat(self.as_of)
-        except ValueError:
-            raise fault("clock.as_of", f"{self.as_of!r} is no instant.", "Write 2026-06-30T12:00:00Z.") from None
-        return told if told.tzinfo else told.replace(tzinfo=UTC)
+        return _read_instant("clock.as_of", self.as_of) if self.as_of else self.started(context)
+
+
+def _read_instant(where: str, text: str) -> datetime:
+    try:
+        told = datetime.fromisoformat(text)
+    except ValueError:
+        raise fault(where, f"{text!r} is no instant.", "Write 2026-06-30T12:00:00Z.") from None
+    return told if told.tzinfo else told.replace(tzinfo=UTC)
 
 
 @contextmanager
@@ -77,7 +85,7 @@ def pulled_source(settings: Settings, name: str) -> dg.AssetsDefinition:
         kinds={"duckdb", "file" if source.kind == "files" else "api"},
         description=f"Records of {source.firm} as received from a source of kind {source.kind}, schema raw_{name}.",
     )
-    def raw(context: dg.AssetExecutionContext, clock: Clock) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    def raw(context: dg.AssetExecutionContext, clock: Clock, watch: Watched) -> dg.MaterializeResult:  # type: ignore[type-arg]  # noqa: ARG001
         progress.info("Pulling %s", name)
         began = time.perf_counter()
         try:
@@ -116,7 +124,7 @@ def sql_models(settings: Settings) -> dg.AssetsDefinition:
         check_specs=checks.specs(contract, marts),
         can_subset=True,
     )
-    def models(context: dg.AssetExecutionContext, clock: Clock) -> Made:
+    def models(context: dg.AssetExecutionContext, clock: Clock, watch: Watched) -> Made:  # noqa: ARG001
         chosen = {".".join(key.path) for key in context.selected_asset_keys}
         with plainly(), warehouse.open_warehouse(settings.warehouse) as con:
             snapshots.sweep(settings.snapshots)
@@ -268,7 +276,7 @@ def snapshot(settings: Settings) -> dg.AssetsDefinition:
         deps=[dg.AssetKey(["marts", name]) for name in catalog.marts()],
         description="All marts in a new immutable file, made current by one rename once every check has passed.",
     )
-    def snapshot(context: dg.AssetExecutionContext, clock: Clock) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    def snapshot(context: dg.AssetExecutionContext, clock: Clock, watch: Watched) -> dg.MaterializeResult:  # type: ignore[type-arg]  # noqa: ARG001
         progress.info("Publishing")
         began = time.perf_counter()
         with plainly(), warehouse.open_warehouse(settings.warehouse) as con:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from pipelines import assets, inbox
+from pipelines import assets, inbox, scheduled
 from pipelines.settings import Settings, load
 
 
@@ -35,7 +35,7 @@ def assemble(settings: Settings) -> dg.Definitions:
         jobs=[refresh],
         schedules=[daily],
         sensors=[inbox.sensor(settings, refresh)] if has_files else [],
-        resources={"clock": assets.Clock()},
+        resources={"clock": assets.Clock(), "watch": scheduled.watch(settings)},
         executor=dg.in_process_executor,
     )
 

@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, field_validator
 from models.faults import Fault, Problem, fault
 from models.metrics import catalogue
 from pipelines.access_block import Access
+from pipelines.alert_block import Alerts
 from pipelines.source_blocks import FilesSource, Frozen, Place, Source
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -58,9 +59,12 @@ class Settings(Place):
     timezone: str = "UTC"
     rates: Path = Path("rates/rates.csv")
     keep_snapshots: int = Field(default=7, ge=1)
+    keep_runs: int = Field(default=1000, ge=1)
+    keep_dagster_runs: int = Field(default=100, ge=1)
     linking: Linking = Linking()
     access: Access | None = None  # None: nobody signs in, and the dashboard answers on this machine alone
     targets: Mapping[str, float] = Field(default_factory=dict)
+    alerts: Alerts = Alerts()
     sources: Mapping[str, Source] = Field(default_factory=dict)
 
     @field_validator("targets")

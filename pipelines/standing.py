@@ -133,7 +133,7 @@ def _as_it_is(table: str, at: Moment, old: _Record | None) -> Build:
 
 
 def _pulls(con: Connection) -> str:
-    return str(con.execute("select count(*) from ops.pulls").fetchall())
+    return str(con.execute("select count(*), max(pulled_at), sum(hash(p)) from ops.pulls as p").fetchall())
 
 
 def _read(planned: Mapping[str, Build], tables: Iterable[str]) -> list[str]:
@@ -171,7 +171,9 @@ def received(con: Connection, source: str) -> str:
     is_loaded = con.execute(
         "select count(*) from duckdb_tables() where schema_name = ? and table_name = '_dlt_loads'", [f"raw_{source}"]
     ).fetchall()[0][0]
-    loads = con.execute(f"select load_id from raw_{source}._dlt_loads order by 1").fetchall() if is_loaded else []
+    # the last one stored alone: old ones are forgotten (tidying.py)
+    last = f"select arg_max(load_id, rowid) from raw_{source}._dlt_loads"
+    loads = con.execute(last).fetchall() if is_loaded else []
     return f"{source} {wholes} {loads}"
 
 
