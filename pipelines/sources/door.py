@@ -250,7 +250,7 @@ class Door:
         except (ValueError, RecursionError) as error:
             if _is_html(response):
                 cure = "Check the url of the source: it may lead to a login page or a proxy."
-                raise self.fault(path, "answers an HTML page instead of JSON.", cure, method) from None
+                raise _Broken(self.fault(path, "answers an HTML page instead of JSON.", cure, method)) from None
             what = f"answers a page that is not whole JSON ({error}; {len(content)} bytes)."
             raise _Broken(self.fault(path, what, _SEE_LOG, method)) from None
 

@@ -302,7 +302,7 @@ def test_a_portal_that_is_not_there_is_said_plainly() -> None:
 def test_a_failed_pull_leaves_the_rows_and_the_place_of_the_last_good_one(tmp_path: Path) -> None:
     script = Script(
         clients=[page(person("c1")), page(person("c2", "2026-03-02T09:00:00Z"))],
-        projects=[page(), (200, {}, b"<html>"), page()],
+        projects=[page(), *[(200, {}, b"<html>")] * HASTE.attempts, page()],
     )
     with running(script) as url:
         take(tmp_path, url)

@@ -422,7 +422,7 @@ def test_states_of_projects_are_told_apart(desk: Desk) -> None:
     [
         ([refusal("Not Authorized", 401)], "refuses the token (401). Set the token of source desk anew"),
         ([refusal("You should specify one of workspace", 403)], "refuses the token (403): You should specify"),
-        ([Reply("<html>Asana is down for maintenance</html>")], "answers an HTML page instead of JSON."),
+        ([Reply("<html>Asana is down for maintenance</html>")] * 2, "answers an HTML page instead of JSON."),
         (["cut", "cut"], "breaks off in the middle of a page, every time it is asked."),
         ([Reply({"errors": [{"message": "something broke"}]})], "answers with an error: something broke."),
         ([Reply({"errors": [{"message": "oops", "phrase": "6 sad squid"}]}, 500)] * 2, "answers 500: oops."),

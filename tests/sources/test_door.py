@@ -110,7 +110,9 @@ def test_a_header_that_is_nonsense_is_no_wait_at_all(unit: Unit) -> None:
     assert 0.5 <= slept[0] <= 1  # our own first wait
 
 
-@pytest.mark.parametrize("trouble", ["cut", "drop", Reply({}, 500), Reply(b'{"data": [{"id": 1'), Reply(b"")])
+@pytest.mark.parametrize(
+    "trouble", ["cut", "drop", Reply({}, 500), Reply(b'{"data": [{"id": 1'), Reply(b""), Reply("<html>Busy</html>")]
+)
 def test_what_breaks_off_is_asked_for_again(trouble: Trouble) -> None:
     with door(trouble) as (opened, tool, _):
         assert opened.get("/gates").body == {"data": [{}]}

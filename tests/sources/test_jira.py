@@ -487,7 +487,7 @@ def test_a_list_of_projects_that_moves_while_it_is_read_is_read_again(desk: Desk
     [
         ([Reply({"errorMessages": ["Log in."]}, 401)], "refuses the token (401). Set the token of source desk anew"),
         ([refusal("Your IP is not allowed.", 403)], "refuses the token (403): Your IP is not allowed."),
-        ([Reply("<html>Log in to continue</html>")], "answers an HTML page instead of JSON."),
+        ([Reply("<html>Log in to continue</html>")] * 2, "answers an HTML page instead of JSON."),
         (["cut", "cut"], "breaks off in the middle of a page, every time it is asked."),
         (["drop", "drop"], "cannot be reached"),
         ([Reply({"errors": [{"message": "no such field"}]})], "answers with an error: no such field."),

@@ -433,7 +433,7 @@ def test_it_waits_until_the_millisecond_that_is_named(firm: Firm, lane: Rocketla
     [
         ([hurried(9), hurried(9)], "asked too often (429, X-Retry-After: 1772452809000). Pull again later."),
         (["cut", "cut"], "breaks off in the middle of a page"),
-        ([Reply("<html>Sign in</html>")], "answers an HTML page instead of JSON"),
+        ([Reply("<html>Sign in</html>")] * 2, "answers an HTML page instead of JSON"),
         ([Reply({"errors": [{"errorCode": "BAD_REQUEST", "errorMessage": "No such field"}]})], "answers with an error: No such field"),
         ([Reply({"items": []})], 'a page without a list "data" (it holds the keys items). The tool has changed'),
         ([refusal(403, "FORBIDDEN", "Plan lacks the API")], "refuses the token (403): Plan lacks the API. Give the account"),

@@ -433,7 +433,7 @@ RATE = Reply(
     [
         ([RATE, RATE], "asked too often (429, Stripe-Rate-Limited-Reason: endpoint-rate, Retry-After: 1). Pull again later."),
         (["cut", "cut"], "breaks off in the middle of a page"),
-        ([Reply("<html>Sign in</html>")], "answers an HTML page instead of JSON. Check the url"),
+        ([Reply("<html>Sign in</html>")] * 2, "answers an HTML page instead of JSON. Check the url"),
         ([Reply({"errors": [{"message": "no such field"}]})], "answers with an error: no such field"),
         ([Reply({"object": "list"})], 'a page without a list "data" (it holds the keys object). The tool has changed'),
         ([Reply({"object": "list", "data": ["x"], "has_more": False})], "something that is no record (place 1 of a page)"),

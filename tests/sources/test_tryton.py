@@ -202,7 +202,7 @@ def test_what_was_deleted_is_found_once_a_day_and_taken_out_of_the_marts(desk: D
 TROUBLES: dict[str, list[Any]] = {
     "breaks off in the middle of a page": ["cut", "cut"],
     "cannot be reached": ["drop", "drop"],
-    "answers an HTML page instead of JSON. Check the url of the source": [Reply("<html>Log in</html>")],
+    "answers an HTML page instead of JSON. Check the url of the source": [Reply("<html>Log in</html>")] * 2,
     "answers something that is no list of records. The tool has changed": [Reply({"data": []})],
     "answers something that is no list of records. ": [Reply([{"name": "no key"}])],
     "answers with an error: boom.": [Reply({"errors": [{"message": "boom"}]})],

@@ -374,7 +374,7 @@ def test_what_passes_is_asked_for_again(firm: Firm, xero: Xero, trouble: Trouble
     [
         ([MINUTE, MINUTE], "asked too often (429, X-Rate-Limit-Problem: day, Retry-After: 7). Pull again later."),
         (["cut", "cut"], "breaks off in the middle of a page"),
-        ([Reply("<html>Maintenance</html>")], "answers an HTML page instead of JSON"),
+        ([Reply("<html>Maintenance</html>")] * 2, "answers an HTML page instead of JSON"),
         ([Reply({"errors": [{"message": "no such field"}]})], "answers with an error: no such field"),
         ([Reply({"Status": "OK"})], 'a page without a list "Contacts" (it holds the keys Status). The tool has changed'),
     ],
