@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -20,16 +21,17 @@ if TYPE_CHECKING:
 
 def fingerprint(settings: Settings) -> str:
     """Names, sizes and times of all files that the files sources read, as 16 hex digits; empty without a file."""
-    lines = []
+    lines: list[str] = []
     for name, source in sorted(settings.sources.items()):
         if source.kind != "files":
             continue
+        folder = settings.folder_of(source)
         for pattern in sorted({table.glob for table in source.tables.values()}):
-            for file in sorted(settings.folder_of(source).glob(pattern)):
-                if file.is_file():
+            for file in sorted(folder.glob(pattern)):
+                if file.is_file() and file.resolve().is_relative_to(folder.resolve()):
                     seen = file.stat()
                     lines.append(f"{name}|{file}|{seen.st_size}|{seen.st_mtime_ns}")
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16] if lines else ""
+    return hashlib.sha256(os.fsencode("\n".join(lines))).hexdigest()[:16] if lines else ""
 
 
 def sensor(settings: Settings, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:

@@ -27,7 +27,7 @@ from models.faults import Fault, Problem, fault
 from pipelines.settings import Settings
 from pipelines.source_blocks import FilesSource, FileTable
 from pipelines.sources.text import column, text, unlike
-from pipelines.sources.workbook import Merged, letters, merged_cells, unpacked_bytes
+from pipelines.sources.workbook import Bomb, Merged, letters, merged_cells, unpacked_bytes
 
 MEMORY_PER_BYTE = 7  # measured, of a CSV of 100 MB from reading to storing
 CHUNK_ROWS = 20_000  # rows held as Python objects before they become columns
@@ -43,6 +43,7 @@ _BINARY = {b"PK\x03\x04": "an Excel or zip file", b"\xd0\xcf\x11\xe0": "an old E
            b"\x1f\x8b": "a gzip file", b"PAR1": "a Parquet file"}  # fmt: skip
 # what a file begins with where its first letters are a byte order mark, and the encodings that write it
 _MARKS = {codecs.BOM_UTF8: ("utf-8",), codecs.BOM_UTF16_LE: ("utf-16", "utf-32"), codecs.BOM_UTF16_BE: ("utf-16",)}
+_PARQUET_CELL = 4  # bytes of a value at the least: one that is repeated a billion times takes none in the file
 _HEAD = 65_536  # bytes looked at to tell what a file is
 _MIDNIGHT = re.compile(r"^(\d{4}-\d{2}-\d{2}) 00:00:00$")
 _MOMENT = re.compile(r"^(\d{4}-\d{2}-\d{2}) (\d{2}:\d{2}:\d{2}(?:\.\d+)?)$")
@@ -103,6 +104,9 @@ def _files(where: str, table: FileTable, folder: Path, data: Path) -> list[_Foun
         raise fault(
             where, f"the glob {table.glob!r} is not one.", "Write it from the folder on, such as *.csv."
         ) from None
+    if outside := next((path for path in paths if not _is_within(path, folder)), None):
+        what = f"{_label(outside, data)} leads out of the folder {folder}."
+        raise fault(where, what, "Put the file itself there, or set folder to where it is.")
     if not paths:
         raise fault(where, f"no file matches {table.glob!r} in {folder}.", "Put the file there, or mend glob.")
     return [_Found(path, _label(path, data), _stamp(path)) for path in paths]
@@ -112,8 +116,15 @@ def _is_half_copied(path: Path) -> bool:
     return path.name.startswith((".", "~$")) or path.name.lower().endswith(_HALF_COPIED)
 
 
+def _is_within(path: Path, folder: Path) -> bool:
+    """Whether a file truly lies in the folder, whatever its links and dots say."""
+    return path.resolve().is_relative_to(folder.resolve())
+
+
 def _label(path: Path, data: Path) -> str:
-    return path.relative_to(data).as_posix() if path.is_relative_to(data) else path.as_posix()
+    """How messages and rows name a file: from the data folder on, with what no printer prints written out."""
+    told = path.relative_to(data).as_posix() if path.is_relative_to(data) else path.as_posix()
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in told)
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -134,7 +145,7 @@ def _read(where: str, table: FileTable, found: list[_Found], most: int) -> pl.Da
 
 def _refuse_too_much(where: str, table: FileTable, found: list[_Found], most: int) -> None:
     """A table is held in memory before it is stored: what would not fit is told before any of it is read."""
-    sizes = {one.label: _bytes(table, one) for one in found}
+    sizes = {one.label: _bytes(table, one, most * 1_000_000) for one in found}
     if sum(sizes.values()) > most * 1_000_000:
         largest = max(sizes, key=lambda label: sizes[label])
         what = f"holds {sum(sizes.values()) / 1_000_000:,.0f} MB unpacked, more than the {most:,} MB that are read."
@@ -145,15 +156,18 @@ def _refuse_too_much(where: str, table: FileTable, found: list[_Found], most: in
         raise fault(where, what, cure)
 
 
-def _bytes(table: FileTable, one: _Found) -> int:
-    """How large a file is once it is unpacked, as far as it says so."""
+def _bytes(table: FileTable, one: _Found, most: int) -> int:
+    """How large a file is once it is unpacked: counted for a workbook, as far as it says so for Parquet."""
     kind = _kind(table, one)
     try:
         if kind == "excel":
-            return unpacked_bytes(one.path)
+            return unpacked_bytes(one.path, most)
         if kind == "parquet":
             told = parquet.read_metadata(one.path)
-            return sum(int(told.row_group(number).total_byte_size) for number in range(told.num_row_groups))
+            said = sum(int(told.row_group(number).total_byte_size) for number in range(told.num_row_groups))
+            return max(said, told.num_rows * told.num_columns * _PARQUET_CELL)
+    except Bomb as error:
+        raise fault(one.label, f"is not read: it {error}.", "Save it as .xlsx again, from what made it.") from None
     except (ArrowException, OSError):
         pass  # reading it will say what is wrong
     return one.seen[0]
