@@ -17,6 +17,8 @@ from models.build import Finding
 from models.catalog import Contract, Entity, Model
 from models.faults import Fault
 
+_LONGEST = 300  # letters of a value in a list of offending rows
+_MARKDOWN = re.compile(r"[\\`*_{}\[\]<>()#+!|~$&:@-]")  # addresses too: a viewer makes links of them
 CONTRACT, ODDITIES, PULLED = "contract", "oddities", "pulled"
 
 
@@ -82,7 +84,7 @@ def not_pulled(asset: dg.AssetKey, fault: Fault) -> dg.AssetCheckResult:
 
 def refused(entity: Entity, fault: Fault) -> dg.AssetCheckResult:
     """The result of a staging table that could not be made, with every problem listed."""
-    listed = "\n".join(f"- {problem}" for problem in fault.problems[: Fault.SHOWN])
+    listed = "\n".join(f"- {_literal(problem)}" for problem in fault.problems[: Fault.SHOWN])
     return dg.AssetCheckResult(
         asset_key=["staging", entity.name],
         check_name=CONTRACT,
@@ -113,8 +115,13 @@ def _told(finding: Finding) -> str:
     rows = "1 row breaks it" if finding.count == 1 else f"{finding.count} rows break it"
     if not finding.sample:
         return f"{finding.check}: {rows}"
-    example = ", ".join(f"{name} {value}" for name, value in finding.sample[0].items())
+    example = ", ".join(f"{name} {_short(value)}" for name, value in finding.sample[0].items())
     return f"{finding.check}: {rows}, such as {example}"
+
+
+def _short(value: object) -> str:
+    told = " ".join(str(value).split())
+    return told if len(told) <= _LONGEST else f"{told[: _LONGEST - 1]}…"
 
 
 def _listed(rows: list[dict[str, Any]]) -> str:
@@ -125,5 +132,10 @@ def _listed(rows: list[dict[str, Any]]) -> str:
         if list(row) != columns:
             columns = list(row)
             lines += ["", f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
-        lines.append("| " + " | ".join(str(value).replace("|", "\\|") for value in row.values()) + " |")
+        lines.append("| " + " | ".join(_literal(value) for value in row.values()) + " |")
     return "\n".join(lines)
+
+
+def _literal(value: object) -> str:
+    """A record's value as Markdown that shows it as it is: no link, no image, no markup, nothing longer than a line."""
+    return _MARKDOWN.sub(lambda sign: f"&#{ord(sign[0])};", _short(value))
