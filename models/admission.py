@@ -30,6 +30,10 @@ _EXPECTED = {
 }  # fmt: skip
 
 _LANDED = ("id", "updated_at", "gone_at", "row_print")  # columns of its own that a pull adds
+# What no letter is but a command: control characters, tabs and line breaks aside, and marks that turn all that follows.
+_COMMANDS = (
+    r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x{9F}\x{2028}-\x{202E}\x{2066}-\x{2069}\x{FFF9}-\x{FFFB}\x{FFFE}\x{FFFF}]"
+)
 _WENT = {"gone_at", "_dlt_valid_to"}  # one of which every table has that was pulled in contract columns
 
 
@@ -318,10 +322,10 @@ def _staging_sql(con: Connection, entity: Entity) -> str:
 def _keyed(con: Connection, entity: Entity) -> str:
     """Ids instead of keys, empty texts as null, and the place of a record among its versions."""
     columns = ["source", f"source || ':' || source_key as {entity.id}"]
+    commanding = _commanding(con, entity)
     for f in entity.columns.values():
-        columns.append(
-            f"{_qualified(f)} as {f.column}" if f.type == "reference" else f"nullif({f.name}, '') as {f.name}"
-        )
+        told = f"regexp_replace({f.name}, '{_COMMANDS}', '', 'g')" if f in commanding else f.name
+        columns.append(f"{_qualified(f)} as {f.column}" if f.type == "reference" else f"nullif({told}, '') as {f.name}")
     # Order of arrival must not matter: the latest version wins, and ties break on the content itself.
     version = (
         "row_number() over (partition by source, source_key order by try_cast(recorded_at as timestamptz) "
@@ -329,6 +333,15 @@ def _keyed(con: Connection, entity: Entity) -> str:
     )
     is_repeated = first(con, "select count(*) <> count(distinct source || ':' || source_key) from incoming")
     return f"select {', '.join(columns)}, {version if is_repeated else '1'} as version from incoming"
+
+
+def _commanding(con: Connection, entity: Entity) -> list[Field]:
+    """The fields of free text in which a record holds commands to whoever shows it; one scan when there are none."""
+    told = [f for f in entity.columns.values() if f.type == "text" and not f.values and f.name != "source_key"]
+    every = ", ".join(f.name for f in told)
+    if not first(con, f"select bool_or(regexp_matches(concat_ws(' ', {every}), '{_COMMANDS}')) from incoming"):
+        return []
+    return [f for f in told if first(con, f"select bool_or(regexp_matches({f.name}, '{_COMMANDS}')) from incoming")]
 
 
 def _placed(entity: Entity) -> str:
