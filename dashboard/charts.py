@@ -5,6 +5,7 @@ What stays out: how a figure is drawn (figures.py, timelines.py) and which rows 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,8 @@ KEPT_FIGURES = 400
 TALLEST = 423  # px, eleven rows and a half: the half says that there are more
 _CHART = {"displayModeBar": False, "responsive": True, "scrollZoom": False, "showTips": False}
 _CODED = ("status", "playbook", "history_quality", "type", "decision", "kind")  # vocabularies, written_so
+_LONGEST = 200  # letters of a text in a figure
+_MARKUP = re.compile(r"<(?!/?b>|br>|/?extra>)")
 _HIDDEN = ("project_id", "client_id", "gate_id", "id")
 
 
@@ -65,7 +68,8 @@ def chart(
         )
         drawn = {str(ids[0]) for trace in figure["data"] for ids in trace.get("customdata", ())}
         points = [str(point["customdata"][0]) for point in picked["selection"]["points"] if point.get("customdata")]
-        chosen = [one for one in dict.fromkeys(points) if one in drawn]  # what was chosen may be drawn no more
+        still = [one for one in dict.fromkeys(points) if one in drawn]  # what was chosen may be drawn no more
+        chosen = [one.replace("&lt;", "<") for one in still]
     else:
         st.plotly_chart(figure, config=_CHART, key=f"chart_{key}", alt=alt)
     if at is not None:
@@ -79,7 +83,22 @@ def chart(
 
 @st.cache_resource(max_entries=KEPT_FIGURES, show_spinner=False, hash_funcs={_Drawing: lambda _: ""})
 def _figure(snapshot: str, sight: str, key: str, asked: str, drawing: _Drawing) -> Figure:  # noqa: ARG001
-    return drawing.draw(drawing.frame)
+    return inert(drawing.draw(drawing.frame))
+
+
+def inert(drawn: Any) -> Any:
+    """A figure whose words hold no more markup than the figures' own, and none longer than a line can bear.
+
+    Plotly reads some HTML in every text: a record's link or image would be one. What is written so is shown as it is.
+    """
+    if isinstance(drawn, dict):
+        return {name: inert(value) for name, value in drawn.items()}
+    if isinstance(drawn, list | tuple):
+        return [inert(value) for value in drawn]
+    if isinstance(drawn, str):
+        short = drawn if len(drawn) <= _LONGEST else f"{drawn[: _LONGEST - 20]}…{drawn[-19:]}"
+        return _MARKUP.sub("&lt;", short)
+    return drawn
 
 
 # What of a row is shown when it is asked for by a mark: where it stands, and what it is called.
@@ -150,6 +169,7 @@ def ledger(
         "open": st.column_config.LinkColumn("Project", display_text="Open", width="small", help="The project's page")
     }
     columns |= {"source_url": st.column_config.LinkColumn("Source", display_text="record", width="small")}
+    columns |= {"source_place": st.column_config.Column("Source", width="small")}
     st.dataframe(
         shown.to_arrow(),
         column_order=sorted((c for c in shown.columns if c not in _HIDDEN), key=lambda c: c != "open"),
@@ -166,10 +186,23 @@ def ledger(
 
 
 def _with_links(reading: Reading, frame: pl.DataFrame) -> pl.DataFrame:
+    frame = _with_places(frame)
     if "project_id" not in frame.columns:
         return frame
     links = [project_link(reading, p) if p else None for p in frame["project_id"].to_list()]
     return frame.with_columns(pl.Series("open", links, dtype=pl.String))
+
+
+def _with_places(frame: pl.DataFrame) -> pl.DataFrame:
+    """Only an address of the web is a link; a file and row, or whatever else a record gives for one, is text."""
+    if frame.schema.get("source_url") != pl.String:
+        return frame
+    is_web = pl.col("source_url").str.contains(r"^https?://")
+    placed = frame.with_columns(pl.when(~is_web).then("source_url").alias("source_place"))
+    if placed["source_place"].null_count() == placed.height:
+        return frame
+    linked = placed.with_columns(pl.when(is_web).then("source_url").alias("source_url"))
+    return linked.drop("source_url") if linked["source_url"].null_count() == linked.height else linked
 
 
 def _column(reading: Reading, column: str, frame: pl.DataFrame, mart: str, names: Mapping[str, str]) -> Any:

@@ -5,6 +5,7 @@ Text that a spreadsheet would run as a formula is neutralised; text that a brows
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -17,7 +18,8 @@ from xlsxwriter import Workbook  # type: ignore[import-untyped]
 
 from dashboard.numbers import day, grouped, instant, use
 
-_STARTS_A_FORMULA = r"^([=+\-@\t\r])"
+_STARTS_A_FORMULA = r"^(\s*[=+\-@＝＋－＠\t\r\n])"  # in the wide letters of Japan too
+_CELL = 32_767  # characters that Excel allows a cell
 _SHEET = 31  # characters that Excel allows a sheet's name
 _PRINTED = 200  # rows of a table on paper
 
@@ -79,10 +81,10 @@ def _write(book: Workbook, title: str, frame: pl.DataFrame, bold: Any, styles: d
     sheet = book.add_worksheet(title)
     sheet.freeze_panes(1, 0)
     for column, name in enumerate(frame.columns):
-        sheet.write_string(0, column, name, bold)
+        sheet.write_string(0, column, name[:_CELL], bold)
         longest = max((len(str(value)) for value in frame[name].head(200).to_list()), default=0)
         sheet.set_column(column, column, min(70, max(len(name), longest) + 2))
-        for row, value in enumerate(_neutral(frame.select(name))[name].to_list(), 1):
+        for row, value in enumerate(_neutral(frame.select(name)).to_series().to_list(), 1):
             _cell(sheet, row, column, value, styles)
 
 
@@ -99,7 +101,7 @@ def _cell(sheet: Any, row: int, column: int, value: Any, styles: dict[str, Any])
     elif isinstance(value, date):
         sheet.write_datetime(row, column, value, styles["day"])
     else:
-        sheet.write_string(row, column, str(value))
+        sheet.write_string(row, column, str(value) if len(str(value)) <= _CELL else f"{str(value)[: _CELL - 1]}…")
 
 
 def _sheet_name(title: str, taken: set[str]) -> str:
@@ -167,7 +169,8 @@ def _text(value: Any) -> str:
 
 
 def _neutral(frame: pl.DataFrame) -> pl.DataFrame:
-    return frame.with_columns(pl.col(pl.String).str.replace(_STARTS_A_FORMULA, "'$1"))
+    neutral = frame.with_columns(pl.col(pl.String).str.replace(_STARTS_A_FORMULA, "'$1"))
+    return neutral.rename({name: f"'{name}" for name in frame.columns if re.match(_STARTS_A_FORMULA, name)})
 
 
 _PAPER = """
@@ -180,5 +183,5 @@ h2{font-size:16px;margin:1.6rem 0 .2rem}h3{font-size:12px;margin:0;color:#4c5765
 .tiles .n{font-size:22px;font-weight:650}table{border-collapse:collapse;width:100%;font-size:11.5px}
 th,td{text-align:left;padding:.25rem .5rem .25rem 0;border-bottom:1px solid #dfe4ea;vertical-align:top}
 th{font-weight:600}.r{text-align:right;white-space:nowrap}dl dt{font-weight:600;margin-top:.4rem}dl dd{margin:0}
-tr{break-inside:avoid}@media print{body{margin:0;max-width:none}}
+th,td,dd,h1,h2{overflow-wrap:anywhere}tr{break-inside:avoid}@media print{body{margin:0;max-width:none}}
 """
