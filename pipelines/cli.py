@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from models.measure import Clock, Measure
+    from pipelines.backup_file import Contents
     from pipelines.refreshing import Refresh
+    from pipelines.runs import Run
     from pipelines.settings import Settings
 
 app = typer.Typer(
@@ -285,6 +287,75 @@ def rollback(snapshot: Annotated[str, typer.Argument(metavar="ID", help="As list
 
     now_serving = roll_back(_settings().snapshots, snapshot)
     _printer().print(_plain(f"Serving {now_serving.id}, as of {_written(now_serving.as_of)}."))
+
+
+@command
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The backup to write.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace a file of that name.")] = False,
+) -> None:
+    """Write the data folder to one file and read it back, also while a refresh runs."""
+    from pipelines.backing_up import back_up
+
+    with _progress() as (console, saying):
+        made = back_up(_settings(), file, _now(), force=force, saying=saying)
+    console.print(_plain(f"Backed up to {made.path}, {made.bytes:,} bytes: {_held(made.contents)}. All read back."))
+
+
+@command
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="As written by: milepost backup FILE")],
+    force: Annotated[bool, typer.Option("--force", help="Replace what the data folder holds.")] = False,
+) -> None:
+    """Put a backup back into the data folder: all of it, read back and compared, or nothing."""
+    from pipelines.restoring import restore as put_back
+
+    settings = _settings()
+    with _progress() as (console, saying):
+        contents = put_back(settings, file, force=force, saying=saying)
+    console.print(_plain(f"Restored into {settings.data}: {_held(contents)}. All read back."))
+
+
+def _held(contents: Contents) -> str:
+    snapshots = sum(name.startswith("snapshots/") and name.endswith(".duckdb") for name in contents.files)
+    by_hand = sum(name.startswith("by_hand/") for name in contents.files)
+    rows = f"{contents.rows:,} rows in {len(contents.tables)} tables"
+    return f"{rows}, {snapshots} snapshots, {by_hand} files by hand, of {_written(contents.made_at)}"
+
+
+@command
+def runs(
+    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 10, as_json: AsJson = False
+) -> None:
+    """List the newest refreshes: when, how long, what came in and what became of it."""
+    from pipelines.runs import as_json as told
+    from pipelines.runs import newest
+
+    found = newest(_settings().data)[:limit]
+    if as_json:
+        _print_json([told(run) for run in found])
+        return
+    if not found:
+        raise fault(str(_settings().data), "nothing was refreshed yet.", "Run: milepost refresh")
+    console = _printer()
+    _print_table(console, [_of_run(run) for run in found])
+    for run in found:
+        if run.error:
+            console.print(_plain(f"{_written(run.started_at)}: {run.error}"), soft_wrap=True)
+
+
+def _of_run(run: Run) -> dict[str, Any]:
+    return {
+        "started_at": _written(run.started_at),
+        "by": run.started_by,
+        "seconds": (run.ended_at - run.started_at).total_seconds() if run.ended_at else None,
+        "outcome": run.outcome,
+        "rows": run.row_count,
+        "rejected": run.rejected_count,
+        "checks": run.check_count,
+        "warnings": run.warning_count,
+        "published": run.published,
+    }
 
 
 @command

@@ -7,6 +7,7 @@ Dagster. What is remembered of gates (models/terms_seen.py) is kept for good, an
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models import build
@@ -91,4 +92,20 @@ def dagster(instance: dg.DagsterInstance, keep: int) -> int:
     for run in old:
         instance.compute_log_manager.delete_logs(prefix=[run.run_id])
         instance.delete_run(run.run_id)
+        _forget_checks(instance, run.run_id)
     return len(old)
+
+
+def _forget_checks(instance: dg.DagsterInstance, run_id: str) -> None:
+    """What Dagster leaves of a deleted run: the outcomes of its checks, and an empty file of two megabytes."""
+    from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
+    from sqlalchemy import text
+
+    storage = instance.event_log_storage
+    storage = getattr(storage, "event_log_storage", storage)
+    if isinstance(storage, SqlEventLogStorage):
+        with storage.index_connection() as connection:
+            connection.execute(text("delete from asset_check_executions where run_id = :run"), {"run": run_id})
+    if isinstance(storage, SqliteEventLogStorage):
+        for file in Path(storage.path_for_shard(run_id)).parent.glob(f"{run_id}.db*"):
+            file.unlink(missing_ok=True)

@@ -1,8 +1,8 @@
 """Whose turn it is to change a data folder: one refresh or one restore at a time, across processes.
 
 A lock on a small file, which the system gives back when its holder dies, however it dies. Within a process the turn may
-be taken again by whoever has it. What stays out: the engine's own lock on the warehouse file (warehouse.py), which is
-held for moments only.
+be taken again by whoever has it. A backup changes nothing, and has a turn of its own among backups. What stays out: the
+engine's own lock on the warehouse file (warehouse.py), which is held for moments only.
 """
 
 from __future__ import annotations
@@ -17,20 +17,24 @@ from pathlib import Path
 
 from models.faults import Fault, fault
 
-FILE = ".turn"
+TURN, BACKUP = ".turn", ".backing-up"  # the files whose locks say that one is at work
 LOOKS_EVERY_SECONDS = 0.05
 _taken: dict[Path, datetime] = {}
 
 
 @contextmanager
 def taken(
-    data: Path, by: str, patience_seconds: float = 0.0, saying: Callable[[str], None] = lambda _: None
+    data: Path,
+    by: str,
+    patience_seconds: float = 0.0,
+    saying: Callable[[str], None] = lambda _: None,
+    name: str = TURN,
 ) -> Iterator[datetime]:
     """The turn, until the end of the block; yields since when, by the clock of the file system.
 
     Waits for another to end at most `patience_seconds`, and raises `Fault` naming it where it does not.
     """
-    file = data.resolve() / FILE
+    file = data.resolve() / name
     if file in _taken:
         yield _taken[file]
         return
