@@ -30,6 +30,7 @@ from dashboard.views import (
     scope,
 )
 from models.faults import Fault
+from pipelines.snapshots import UnlikeSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,9 @@ def main() -> None:
     headline.title(page.title, anchor=False)
     try:
         store = data.current(viewer)
+    except UnlikeSnapshot:
+        layout.of_another_version()
+        return
     except Fault as fault:
         layout.broken(str(fault))
         return

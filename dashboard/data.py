@@ -204,7 +204,7 @@ def policy() -> Policy | None:
 
 def current(viewer: Viewer) -> Store | None:
     """The snapshot that serves, as a viewer may see it, or None where none has been published yet. Raises `Fault` for
-    broken settings.
+    broken settings, and `UnlikeSnapshot` for one that another version published.
     """
     settings = settings_.load()
     snapshot = snapshots.newest(settings.snapshots)
@@ -251,7 +251,12 @@ def mart_columns(mart: str) -> Mapping[str, str]:
 @st.cache_resource(max_entries=OPEN_SNAPSHOTS, show_spinner=False, on_release=lambda con: con.close())
 def _opened(path: str) -> duckdb.DuckDBPyConnection:
     con = duckdb.connect(path, read_only=True)
-    build.steady(con)
+    try:
+        build.steady(con)
+        snapshots.refuse_unlike(con, Path(path))
+    except BaseException:
+        con.close()
+        raise
     return con
 
 

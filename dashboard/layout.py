@@ -347,6 +347,12 @@ def unpublished() -> None:
     empty("No snapshot has been published yet.", "Run <code>milepost refresh</code>, then reload this page.")
 
 
+def of_another_version() -> None:
+    """The page over a snapshot that this version would misread."""
+    why = "The numbers that serve were published by another version of Milepost, and would be misread by this one."
+    empty(why, "Run <code>milepost refresh</code>, then reload this page.")
+
+
 def broken(what: str) -> None:
     """The page when the settings cannot be read; `what` names file, key and cure; "" for outsiders."""
     empty("The settings cannot be read.", escape(what) or "Whoever runs Milepost is told why by: milepost doctor")

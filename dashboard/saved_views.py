@@ -18,6 +18,7 @@ from pathlib import Path
 FILE = "views.json"
 MOST = 60
 LONGEST_NAME = 60
+VERSION = 2  # of the file; 1 was a bare list of views
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +29,24 @@ class View:
 
 
 def kept(folder: Path) -> list[View]:
-    """Every view, by name. A file that cannot be read holds none."""
+    """Every view, by name. A file that cannot be read, or that a newer version wrote, holds none."""
+    return _read(folder) or []
+
+
+def _read(folder: Path) -> list[View] | None:
+    """None where there is a file that this version cannot read, and so must not write over."""
     try:
         written = json.loads((folder / FILE).read_text("utf-8"))
+        if isinstance(written, dict):
+            written = written["views"] if written["version"] <= VERSION else None
         views = [
             View(str(one["name"]), str(one["page"]), {k: [str(v) for v in vs] for k, vs in one["params"].items()})
             for one in written
         ]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (FileNotFoundError, NotADirectoryError):
         return []
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
     return sorted(views, key=lambda view: view.name.lower())
 
 
@@ -47,14 +57,22 @@ def keep(folder: Path, view: View) -> str:
         return "Give the view a name."
     if len(name) > LONGEST_NAME:
         return f"Use at most {LONGEST_NAME} letters."
-    others = [one for one in kept(folder) if one.name.lower() != name.lower()]
+    before = _read(folder)
+    if before is None:
+        return _unreadable(folder)
+    others = [one for one in before if one.name.lower() != name.lower()]
     if len(others) >= MOST:
         return f"There are {MOST} views already; remove one first."
     return _write(folder, [*others, View(name, view.page, view.params)])
 
 
 def remove(folder: Path, name: str) -> str:
-    return _write(folder, [one for one in kept(folder) if one.name != name])
+    before = _read(folder)
+    return _unreadable(folder) if before is None else _write(folder, [one for one in before if one.name != name])
+
+
+def _unreadable(folder: Path) -> str:
+    return f"{folder / FILE} is damaged or of a newer version, and was left as it is. Move it away to begin anew."
 
 
 def _write(folder: Path, views: list[View]) -> str:
@@ -64,7 +82,7 @@ def _write(folder: Path, views: list[View]) -> str:
         folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.mkdir(exist_ok=True, mode=0o700)
         with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            json.dump([asdict(view) for view in views], file, indent=1, ensure_ascii=False)
+            json.dump({"version": VERSION, "views": list(map(asdict, views))}, file, indent=1, ensure_ascii=False)
         os.replace(unfinished, folder / FILE)
     except OSError as error:
         with suppress(OSError):

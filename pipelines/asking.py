@@ -69,6 +69,7 @@ def _marts(settings: Settings, as_of: datetime | None, currency: str | None) -> 
     moment = as_of or serving.as_of
     with duckdb.connect(str(serving.path), read_only=True) as con:
         build.steady(con)
+        snapshots.refuse_unlike(con, serving.path)
         (kept_in,) = con.execute("select reporting_currency from marts.snapshot").fetchall()[0]
         if moment == serving.as_of and currency in (None, kept_in):
             yield _Marts(con, moment, serving.id, str(kept_in))

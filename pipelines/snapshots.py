@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from models import catalog
 from models.catalog import Model
-from models.faults import fault
+from models.faults import Fault, Problem, fault
 from pipelines.secret_files import keep_private, private_folder, write_private
 
 if TYPE_CHECKING:
@@ -33,9 +33,14 @@ if TYPE_CHECKING:
     from models.build import Moment
 
 POINTER = "current"
+SHAPE = 1  # of the marts; one more whenever a column keeps its name and changes its meaning
 _NAME = re.compile(r"^milepost-(\d{8}T\d{6}Z-[0-9a-f]{8})\.duckdb$")
 _UNFINISHED = ".tmp"
 _HEAD = 3 * 4096  # DuckDB's file header and its two database headers
+
+
+class UnlikeSnapshot(Fault):
+    """A snapshot that another version of Milepost published, and that this one would misread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,7 @@ def publish(
         "as_of": as_of.astimezone(UTC).isoformat(),
         "published_at": published_at.astimezone(UTC).isoformat(),
         "reporting_currency": reporting_currency,
+        "shape": SHAPE,
         "bytes": unfinished.stat().st_size,
         "head_sha256": _head_sha256(unfinished),
     }
@@ -117,6 +123,24 @@ def roll_back(folder: Path, id_: str) -> Snapshot:
         raise fault(str(folder), f"there is no whole snapshot {id_!r}.", f"Choose one of: {known}.")
     _write_durably(folder / POINTER, found[id_].path.name + "\n")
     return replace(found[id_], is_current=True)
+
+
+def refuse_unlike(con: duckdb.DuckDBPyConnection, file: Path) -> None:
+    """Raises `UnlikeSnapshot` where an open snapshot is not of the shape that questions are asked of.
+
+    By the number on its card, and by the tables and columns that the models' headers name.
+    """
+    shape = json.loads(file.with_suffix(".json").read_text("utf-8")).get("shape", 1)
+    rows = con.execute("select table_name, column_name from duckdb_columns() where schema_name = 'marts'").fetchall()
+    there, wanted = set(rows), {(name, column) for name, mart in catalog.marts().items() for column in mart.columns}
+    lacking = sorted(wanted - there)
+    if shape > SHAPE:
+        what = f"was published by a newer version of Milepost (shape {shape}; this one reads {SHAPE})."
+        raise UnlikeSnapshot(Problem(file.name, what, "Use that version, or run: milepost refresh"))
+    if shape < SHAPE or lacking:
+        lacks = f", it has no {'.'.join(lacking[0])}" if lacking else ""
+        what = f"was published by an older version of Milepost (shape {shape}; this one reads {SHAPE}{lacks})."
+        raise UnlikeSnapshot(Problem(file.name, what, "Run: milepost refresh"))
 
 
 def sweep(folder: Path) -> list[Path]:
