@@ -1,0 +1,162 @@
+"""SIGKILL at any point of a refresh: the next one makes it good to the row, and readers never see a half.
+
+The source changes before every attempt. MILEPOST_KILLS says how many kills there are (50 where it does not say),
+MILEPOST_KILLS_SEED which ones; `pytest -s` prints the figures.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from random import Random
+
+import duckdb
+import pytest
+from changing_firms import ENVIRON, Firms, changing_firms
+from compared import differences
+from warm_refreshes import CHILD, Attempt, phases
+from watching import Watcher, watched
+
+from pipelines import snapshots
+from pipelines.settings import Settings, load
+
+pytestmark = pytest.mark.slow
+
+KILLS = int(os.environ.get("MILEPOST_KILLS", "50"))
+SEED = int(os.environ.get("MILEPOST_KILLS_SEED", "20"))
+IN_A_ROW = 6  # kills before a refresh is left undisturbed, at most
+PHASES = {"pull": ("Pulling",), "merge": ("Pulling",), "build": ("Staging", "Building"), "check": ("Checking",),
+          "publish": ("Publishing",)}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Run:
+    """What has happened so far: kills by the phase that each hit, and the attempts that nobody killed."""
+
+    seconds: dict[str, float] = field(default_factory=dict)  # of the longest step of each phase, undisturbed
+    killed: Counter[str] = field(default_factory=Counter)
+    undisturbed: int = 0
+    compared: int = 0
+    children: list[str] = field(default_factory=list)
+
+    def learn(self, attempt: Attempt) -> None:
+        for words, seconds in phases(attempt):
+            for phase, beginnings in PHASES.items():
+                if words.startswith(beginnings):
+                    self.seconds[phase] = max(self.seconds.get(phase, 0.0), seconds)
+        self.children += [words for words in attempt.said if words.startswith(CHILD)]
+
+
+def shown(firms: Firms) -> Callable[[duckdb.DuckDBPyConnection, datetime], str | None]:
+    """Holds a snapshot against the facts of its instant."""
+
+    def told(con: duckdb.DuckDBPyConnection, as_of: datetime) -> str | None:
+        names = frozenset(name for (name,) in con.execute("select client from marts.clients").fetchall())
+        ((events,),) = con.execute("select count(*) from received.milestone_events where source = 'relay'").fetchall()
+        ((total,),) = con.execute(
+            "select total_amount_local::varchar from marts.invoices where source = 'studio'"
+        ).fetchall()
+        found = names, events, total
+        return None if found == firms.facts[as_of] else f"shows {found}, not {firms.facts[as_of]}"
+
+    return told
+
+
+def loading(data: Path) -> bool:
+    """Whether a pull has come as far as loading what it asked for into the warehouse."""
+    return any((data / ".pull" / "relay" / "load" / "normalized").glob("*"))
+
+
+def hit(attempt: Attempt) -> str:
+    """The phase that an attempt had come to."""
+    last = next((words for words in reversed(attempt.said) if not words.startswith("Holding")), "Starting")
+    if last == "Pulling relay" and loading(attempt.data):
+        return "merge"
+    found = (phase for phase, beginnings in PHASES.items() if phase != "merge" and last.startswith(beginnings))
+    return next(found, "start")
+
+
+def aim(attempt: Attempt, phase: str, run: Run, dice: Random) -> None:
+    """Kills an attempt at a point drawn within a phase."""
+    if phase == "merge":
+        attempt.until(lambda: loading(attempt.data))
+        time.sleep(dice.uniform(0, run.seconds["merge"] / 3))
+    else:
+        steps = {"pull": 1, "build": 56, "check": 44, "publish": 1}[phase]
+        beginning = PHASES[phase]
+        nth = dice.randint(1, steps)
+        attempt.until(lambda: sum(words.startswith(beginning) for words in attempt.said) >= nth)
+        time.sleep(dice.uniform(0, run.seconds[phase]))
+    attempt.kill()
+
+
+@pytest.fixture
+def twins(tmp_path: Path) -> tuple[Path, Path]:
+    return tmp_path / "killed", tmp_path / "undisturbed"
+
+
+def test_whatever_is_killed_the_next_refresh_is_as_if_nothing_had_been_and_readers_see_whole_snapshots(
+    twins: tuple[Path, Path], tmp_path: Path
+) -> None:
+    killed = twins[0]
+    dice, run = Random(SEED), Run()
+    with changing_firms(tmp_path) as firms:
+        for data in twins:
+            firms.settle(data)
+        side_by_side(firms, twins, run)
+        with watched(killed / "snapshots", shown(firms)) as watcher:
+            while run.killed.total() < KILLS:
+                for _ in range(dice.randint(1, IN_A_ROW)):
+                    firms.change()
+                    attempt = Attempt(killed, firms.now, ENVIRON)
+                    least = min(PHASES, key=lambda phase: (run.killed[phase], dice.random()))
+                    aim(attempt, least, run, dice)
+                    if attempt.outcome is None:
+                        run.killed[hit(attempt)] += 1
+                    else:
+                        run.undisturbed += 1
+                        assert attempt.outcome.problems == ()
+                firms.change(terms=True)
+                side_by_side(firms, twins, run)
+    tell(run, watcher)
+    assert watcher.failures == []
+    assert run.children == []  # a refresh is one process: there is no other to be killed
+    assert min(run.killed[phase] for phase in PHASES) >= KILLS // 10
+    nothing_is_left_behind(load(killed, killed / "milepost.toml", {}))
+
+
+def side_by_side(firms: Firms, twins: tuple[Path, Path], run: Run) -> None:
+    """Both folders refreshed undisturbed at one instant must hold the same rows."""
+    attempts = [Attempt(data, firms.now, ENVIRON) for data in twins]
+    served = []
+    for attempt in attempts:
+        outcome = attempt.wait()
+        assert outcome is not None
+        assert (outcome.problems, outcome.stale) == ((), ())
+        assert outcome.serving is not None
+        assert outcome.serving.as_of == firms.now
+        served.append(outcome.serving.path)
+        run.learn(attempt)
+    run.undisturbed += 1
+    run.compared += 1
+    assert differences(*served) == []
+
+
+def tell(run: Run, watcher: Watcher) -> None:
+    by_phase = ", ".join(f"{phase} {count}" for phase, count in sorted(run.killed.items()))
+    print(
+        f"\n{run.killed.total()} kills ({by_phase}), {run.undisturbed} refreshes undisturbed, {run.compared} compared, "
+        f"0 differences; {watcher.looks} looks at {len(watcher.seen)} snapshots, {len(watcher.failures)} failures"
+    )
+
+
+def nothing_is_left_behind(settings: Settings) -> None:
+    found = {path.name for path in settings.snapshots.iterdir()}
+    kept = snapshots.available(settings.snapshots)
+    assert found == {"current", *(one.path.name for one in kept), *(one.path.with_suffix(".json").name for one in kept)}
+    assert len(kept) <= settings.keep_snapshots
