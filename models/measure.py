@@ -9,9 +9,11 @@ are drawn or printed, stays out. What a kind of measure reckons stands in `estim
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from typing import cast
 
 import duckdb
 import polars as pl
@@ -42,6 +44,9 @@ __all__ = [
     "LeftOut", "Measure", "Question", "Statement", "answer", "catalogue", "curve", "dimensions", "distribution",
     "explain", "log_rank", "rows", "rules", "sample", "series", "statement", "values",
 ]  # fmt: skip
+
+# `con.sql` would copy the rows once less, but it plans each statement twice, and planning is most of an answer's time.
+warnings.filterwarnings("ignore", message="Arrow output on a DB-API result", category=UserWarning)
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,10 +409,11 @@ def _level_series(con: duckdb.DuckDBPyConnection, asked: Asked, bucket: Bucket) 
   from matched
   where left_out is null and left_on is not null"""
     queries = [("matched", matched), ("moves", moves)]
-    ends = con.execute(
-        f"{questions.with_queries(queries)}\nselect min(moved_on), max(moved_on) from moves", parameters
-    ).fetchall()[0]
     clock = questions.clock_day(con)
+    ends: tuple[date | None, date | None] = (None, None)
+    if asked.question.since is None or (asked.question.until or date.max) > clock:
+        found = f"{questions.with_queries(queries)}\nselect min(moved_on), max(moved_on) from moves"
+        ends = con.execute(found, parameters).fetchall()[0]
     first = asked.question.since or ends[0]
     last = min(day for day in (asked.question.until, max(clock, ends[1] or clock)) if day)
     shown = [*by, "period", "value", "n", "note"]
@@ -469,8 +475,8 @@ def _window_series(con: duckdb.DuckDBPyConnection, asked: Asked, bucket: Bucket)
 
 
 def _frame(con: duckdb.DuckDBPyConnection, made: Statement) -> pl.DataFrame:
-    frame: pl.DataFrame = con.sql(made.sql, params=dict(made.parameters)).pl()
-    return frame.with_columns(pl.col(pl.Decimal).cast(pl.Float64))
+    found = con.execute(made.sql, dict(made.parameters)).to_arrow_table()
+    return cast(pl.DataFrame, pl.from_arrow(found)).with_columns(pl.col(pl.Decimal).cast(pl.Float64))
 
 
 def _refuse_but_durations(measure: Measure) -> None:

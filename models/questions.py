@@ -183,10 +183,29 @@ def left_out(asked: Asked) -> list[LeftOut]:
     if dated:
         entries.append(LeftOut("no date", f"{measure.period} is null", "It cannot be placed in a period."))
     if question.since:
-        entries.append(LeftOut("before the period", f"{day_of(measure)} < $since", "The period begins later."))
+        entries.append(LeftOut("before the period", _is_before(measure.period), "The period begins later."))
     if question.until:
-        entries.append(LeftOut("after the period", f"{day_of(measure)} > $until", "The period ends earlier."))
+        entries.append(LeftOut("after the period", _is_after(measure.period), "The period ends earlier."))
     return entries
+
+
+def _is_before(moment: str) -> str:
+    """Whether a moment's day comes before the first one; the zone, which is slow, is asked at the edge alone.
+
+    No zone is two days from another, so that a moment further off lies on the same side in all of them.
+    """
+    day = local(moment)
+    if day == moment:
+        return f"{day} < $since"
+    return f"({moment} < $since - interval 2 day or ({moment} < $since + interval 2 day and {day} < $since))"
+
+
+def _is_after(moment: str) -> str:
+    """Whether a moment's day comes after the last one, asked likewise."""
+    day = local(moment)
+    if day == moment:
+        return f"{day} > $until"
+    return f"({moment} >= $until + interval 3 day or ({moment} >= $until - interval 1 day and {day} > $until))"
 
 
 def _not_standing(measure: Measure, question: Question) -> list[LeftOut]:
