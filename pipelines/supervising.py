@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 import duckdb
 
 from models.faults import Fault, Problem
-from pipelines import alerting, holding, restoring, runs, tidying, warehouse
+from pipelines import alerting, holding, restoring, runs, tidying, versions, warehouse
 from pipelines.alerting import Cause, Checked, Notice
 from pipelines.runs import Ended, Outcome, Step
 from pipelines.settings import Settings
@@ -51,6 +51,7 @@ class Watch:
         try:
             restoring.finish(self.settings)
             with warehouse.open_warehouse(self.settings.warehouse) as con:
+                versions.drop_unknown(con)
                 cut_short = runs.begin(con, self.run_id, self.started_by, self.began)
                 runs.mirror(con, self.settings.data)
                 alerting.take_over(con, self.settings, self.began)

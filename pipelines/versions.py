@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from models import build
+from models import build, catalog
 from models.build import Connection
 from models.faults import Fault, fault
 
@@ -60,6 +60,17 @@ def of(con: Connection, database: str | None = None) -> int:
     ).fetchall()
     prefix = f"{database}." if database else ""
     return int(build.first(con, f"select coalesce(max(version), 0) from {prefix}{TABLE}")) if is_there else 0
+
+
+def drop_unknown(con: Connection) -> list[str]:
+    """Drops the marts that this version no longer has, which would go into every snapshot otherwise; says which."""
+    rows = con.execute(
+        "select table_name from duckdb_tables() where database_name = current_database() and schema_name = 'marts'"
+    ).fetchall()
+    unknown = sorted({str(name) for (name,) in rows} - catalog.marts().keys())
+    for name in unknown:
+        con.execute(f'drop table marts."{name}"')
+    return unknown
 
 
 def newer(file: str, version: int) -> Fault:
