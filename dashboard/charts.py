@@ -17,6 +17,7 @@ from streamlit.delta_generator import DeltaGenerator
 from dashboard import export
 from dashboard.chart_template import Figure
 from dashboard.data import Reading, catalogue, mart_columns
+from dashboard.drawn import Drawn
 from dashboard.export import Table
 from dashboard.layout import nothing, project_link, section
 from dashboard.numbers import ABSENT, current, plural
@@ -66,7 +67,7 @@ def chart(
         picked: Any = st.plotly_chart(
             figure, config=_CHART, key=f"chart_{key}", alt=alt, on_select="rerun", selection_mode="points"
         )
-        drawn = {str(ids[0]) for trace in figure["data"] for ids in trace.get("customdata", ())}
+        drawn = figure.ids()
         points = [str(point["customdata"][0]) for point in picked["selection"]["points"] if point.get("customdata")]
         still = [one for one in dict.fromkeys(points) if one in drawn]  # what was chosen may be drawn no more
         chosen = [one.replace("&lt;", "<") for one in still]
@@ -82,8 +83,8 @@ def chart(
 
 
 @st.cache_resource(max_entries=KEPT_FIGURES, show_spinner=False, hash_funcs={_Drawing: lambda _: ""})
-def _figure(snapshot: str, sight: str, key: str, asked: str, drawing: _Drawing) -> Figure:  # noqa: ARG001
-    return inert(drawing.draw(drawing.frame))
+def _figure(snapshot: str, sight: str, key: str, asked: str, drawing: _Drawing) -> Drawn:  # noqa: ARG001
+    return Drawn(inert(drawing.draw(drawing.frame)))
 
 
 def inert(drawn: Any) -> Any:
