@@ -12,6 +12,7 @@ import os
 import re
 import sys
 import time
+import warnings
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,7 @@ def main(arguments: list[str]) -> None:
     block = settings_.load().access
     refuse_open_address(block, given.address)
     os.umask(OTHERS)
+    warnings.filterwarnings("ignore", message="The httpx module is deprecated")  # Authlib's, when somebody signs in
     app = st.App(
         HERE / "app.py",
         secrets={"auth": block.provider()} if block else None,
