@@ -50,7 +50,7 @@ PAGES: dict[str, dict[str, Page]] = {
         "schedule": Page("Schedule", schedule.LEAD, schedule.page),
         "scope": Page("Scope", scope.LEAD, scope.page),
         "handoffs": Page("Hand-offs and documents", handoffs.LEAD, handoffs.page),
-        "compare": Page("Compare", compare.LEAD, compare.page),
+        "compare": Page("Compare", compare.LEAD, compare.page, ("cell",)),
     },
     "Money": {
         "billing": Page("Billing", billing.LEAD, billing.page),

@@ -7,13 +7,14 @@ second cue (shape, pattern, words) goes with each colour. What stays out: any on
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 
 import polars as pl
 
-from dashboard.numbers import current
+from dashboard.numbers import current, plain
 
 Figure = dict[str, Any]
 
@@ -27,7 +28,8 @@ SYMBOLS = ("circle", "square", "triangle-up", "x", "cross", "star")
 MOST_LINES = 6
 MOST_MARKS = 2000
 OPEN = ("in_progress", "awaiting_decision", "changes_requested")
-ROW = 30  # px a labelled row takes
+ROW, ROW_OF_TWO = 30, 38  # px a labelled row takes, with a label of one line and of two
+LINE = 22  # letters of a label's first line
 SMALL = 12
 
 LEGEND: dict[str, Any] = {
@@ -43,7 +45,7 @@ def template(*, height: int, x: str = "", y: str = "") -> Figure:
     layout: Figure = {
         "template": {},
         "height": height,
-        "margin": {"l": 4, "r": 12, "t": 30 if y else 8, "b": 4},
+        "margin": {"l": 4, "r": 12, "t": 30 if y else 8, "b": 8},
         "font": {"color": INK, "size": SMALL},
         "showlegend": False,
         "hovermode": "closest",
@@ -70,7 +72,9 @@ def template(*, height: int, x: str = "", y: str = "") -> Figure:
 
 
 def rows_template(names: Sequence[str], axis: str) -> Figure:
-    layout = template(height=max(110, 56 + ROW * len(names)), x=axis)
+    """A row for each name, higher where a name takes two lines."""
+    row = ROW_OF_TWO if any("<br>" in name for name in names) else ROW
+    layout = template(height=max(110, 56 + row * len(names)), x=axis)
     layout["yaxis"].update(
         type="category", categoryorder="array", categoryarray=list(names), showgrid=False, ticks="",
         range=[-0.6, len(names) - 0.4],
@@ -82,7 +86,7 @@ def rows_template(names: Sequence[str], axis: str) -> Figure:
 def dots_at(
     x: Sequence[Any], y: Sequence[Any], text: Sequence[str], ids: Sequence[str] | None = None
 ) -> dict[str, Any]:
-    """Marks with a text each; `ids` are what a reader picks by choosing one."""
+    """Marks with a text each; `ids` are what a reader picks by choosing one (charts.py)."""
     picked = {} if ids is None else {"customdata": [[one] for one in ids]}
     return {
         "type": "scatter", "mode": "markers", "x": list(x), "y": list(y), "text": list(text), **picked,
@@ -120,6 +124,45 @@ def from_top(frame: pl.DataFrame) -> list[dict[str, Any]]:
 def short(label: str | None, most: int = 26) -> str:
     text = label or "not recorded"
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
+def row_names(labels: Sequence[str | None]) -> list[str]:
+    """Labels as rows' names: long ones on two lines, none torn within a word, and no two alike."""
+    names: list[str] = []
+    taken: dict[str, int] = {}
+    for label in labels:
+        name = _on_two_lines(label or "not recorded")
+        taken[name] = taken.get(name, 0) + 1
+        names.append(name if taken[name] == 1 else f"{name} ({taken[name]})")
+    return names
+
+
+def _on_two_lines(text: str) -> str:
+    if len(text) <= LINE + 4:
+        return text
+    words, first = text.split(" "), ""
+    while words and len(f"{first} {words[0]}".strip()) <= LINE:
+        first = f"{first} {words.pop(0)}".strip()
+    if not first:  # one long word
+        return short(text, LINE + 4)
+    return f"{first}<br>{short(' '.join(words), LINE + 4)}"
+
+
+def money_axis(axis: dict[str, Any], low: float, high: float, places: int = 5) -> None:
+    """Ticks written as the pages write money ("250 k"), at round amounts."""
+    step = _round_step((high - low) / places)
+    if step <= 0:
+        return
+    ticks = [step * n for n in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    axis.update(tickvals=ticks, ticktext=[plain(at, "money") for at in ticks])
+
+
+def _round_step(least: float) -> float:
+    """The first of 1, 2, 5, 10, 20, … that is no less."""
+    if least <= 0:
+        return 0.0
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(power * one for one in (1, 2, 5, 10) if power * one >= least)
 
 
 def time_axis(layout: Figure) -> None:

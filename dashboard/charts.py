@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
@@ -19,13 +20,17 @@ from dashboard.chart_template import Figure
 from dashboard.data import Reading, catalogue, mart_columns
 from dashboard.drawn import Drawn
 from dashboard.export import Table
+from dashboard.figures import parts_of
 from dashboard.layout import nothing, project_link, section
-from dashboard.numbers import ABSENT, current, plural
+from dashboard.numbers import ABSENT, current, day, of_locale, plural
+from models.measure import Bucket, Clock, Measure
 
 KEPT_FIGURES = 400
-TALLEST = 423  # px, eleven rows and a half: the half says that there are more
+ROW = 32.8125  # px, a table's row: 2.1875 rem of the theme's 15 px
+TALLEST = 400  # px, eleven rows and a half: the half says that there are more
 _CHART = {"displayModeBar": False, "responsive": True, "scrollZoom": False, "showTips": False}
-_CODED = ("status", "playbook", "history_quality", "type", "decision", "kind")  # vocabularies, written_so
+# Vocabularies, written_so.
+_CODED = ("status", "playbook", "history_quality", "type", "decision", "kind", "entity", "table")
 _LONGEST = 200  # letters of a text in a figure
 _MARKUP = re.compile(r"<(?!/?b>|br>|/?extra>)")
 _HIDDEN = ("project_id", "client_id", "gate_id", "id")
@@ -46,12 +51,11 @@ def chart(
     alt: str,
     about: object = (),
     at: DeltaGenerator | None = None,
-    picks: bool = False,
 ) -> list[str]:
     """A figure and, one click away in the heading's row `at`, its data (none where a ledger below shows the same).
 
-    The figure is kept by (snapshot, page, key, filters, about): `about` holds whatever else it depends on. With
-    `picks` the ids of the marks that a reader chose are returned.
+    The figure is kept by (snapshot, page, key, filters, about): `about` holds whatever else it depends on. Returns the
+    ids of the marks that a reader chose, the first of each mark's `customdata`.
     """
     if frame.is_empty() or (
         "n" in frame.columns and not (frame["n"].fill_null(0) > 0).any()
@@ -62,17 +66,7 @@ def chart(
     figure = _figure(reading.store.id, repr(reading.store.sight), key, asked, _Drawing(frame, draw))
     if at is not None:
         reading.sheets.tables.append(Table(alt, "", frame))
-    chosen: list[str] = []
-    if picks:
-        picked: Any = st.plotly_chart(
-            figure, config=_CHART, key=f"chart_{key}", alt=alt, on_select="rerun", selection_mode="points"
-        )
-        drawn = figure.ids()
-        points = [str(point["customdata"][0]) for point in picked["selection"]["points"] if point.get("customdata")]
-        still = [one for one in dict.fromkeys(points) if one in drawn]  # what was chosen may be drawn no more
-        chosen = [one.replace("&lt;", "<") for one in still]
-    else:
-        st.plotly_chart(figure, config=_CHART, key=f"chart_{key}", alt=alt)
+    chosen = [one.replace("&lt;", "<") for one in choose(figure, key, alt)]
     if at is not None:
         told = "The figure's numbers as a table"
         beside = at.popover("Data", type="tertiary", key=f"data_{key}", help=told, on_change="rerun")
@@ -80,6 +74,16 @@ def chart(
             with beside:
                 ledger(reading, frame, key=f"table_{key}", at=st.container(), title="")
     return chosen
+
+
+def choose(figure: Drawn, key: str, alt: str) -> list[str]:
+    """Draws a figure; the ids of the marks chosen in it."""
+    picked: Any = st.plotly_chart(
+        figure, config=_CHART, key=f"chart_{key}", alt=alt, on_select="rerun", selection_mode="points"
+    )
+    drawn = figure.ids()
+    points = [str(point["customdata"][0]) for point in picked["selection"]["points"] if point.get("customdata")]
+    return [one for one in dict.fromkeys(points) if one in drawn]  # what was chosen may be drawn no more
 
 
 @st.cache_resource(max_entries=KEPT_FIGURES, show_spinner=False, hash_funcs={_Drawing: lambda _: ""})
@@ -105,23 +109,112 @@ def inert(drawn: Any) -> Any:
 # What of a row is shown when it is asked for by a mark: where it stands, and what it is called.
 _ROW = (
     "project_id", "gate_label", "number", "title", "description", "type", "owed_for", "from_team", "to_team", "client",
-    "project", "manager", "owner_team", "status", "reason", "attempt", "started_at", "submitted_at", "approved_at",
-    "issued_at", "due_on", "requested_at", "decided_at", "done_at", "received_at", "source_url",
+    "project", "manager", "owner_team", "status", "decision", "reason", "kind", "attempt", "started_at", "began_at",
+    "submitted_at", "approved_at", "issued_at", "due_on", "requested_at", "decided_at", "done_at", "occurred_on",
+    "received_at", "amount", "source_url",
 )  # fmt: skip
 
 
-def rows_behind(reading: Reading, measure: str, chosen: Sequence[str], key: str, **where: tuple[str, ...]) -> None:
-    """The rows that marks stand for, their own number first, each leading to its project."""
-    if not chosen:
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The rows a mark stands for: those of a measure with `where` more, between two days if given, and `only` those.
+
+    `words` names it to a reader; `first` are columns that lead the list, beside the measure's own.
+    """
+
+    measure: str
+    words: str
+    where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    span: tuple[date | None, date | None] | None = None
+    only: pl.Expr | None = None
+    first: tuple[str, ...] = ()
+
+
+def rows_behind(reading: Reading, key: str, marks: Sequence[Mark]) -> None:
+    """The rows that marks stand for, their own number first, each leading to its project. Of marks of several measures
+    only those of the first are listed: their rows have nothing in common.
+    """
+    marks = [mark for mark in marks if mark.measure == marks[0].measure]
+    if not marks:
         return
-    rows = reading.rows(measure, **where)
-    about = catalogue()[measure]
-    own = [name for name in (about.value, about.running, about.part) if name in rows.columns]
-    shown = rows.select([name for name in dict.fromkeys((*own, *_ROW)) if name in rows.columns])
-    if own:
-        shown = shown.sort(own[0], descending=True, nulls_last=True)
-    row = section(f"Behind {' and '.join(chosen)}", f"{plural(rows.height, 'row')}. Double-click the figure to let go")
+    about, first = catalogue()[marks[0].measure], marks[0].first
+    rows = pl.concat([_rows_of(reading, mark) for mark in marks]).unique(maintain_order=True)
+    own = [own_column(reading, about, name) for name in (about.value, about.running, about.part)]
+    names = [name for name in dict.fromkeys((*first, *own, *_ROW)) if name in rows.columns]
+    shown = rows.select(names)
+    leading = [name for name in (*first, *own) if name in names and shown.schema[name].is_numeric()]
+    if leading:
+        shown = shown.sort(leading[0], descending=True, nulls_last=True)
+    named = " and ".join(dict.fromkeys(mark.words for mark in marks))
+    row = section(f"Behind {named}", f"{plural(rows.height, 'row')}. Double-click the figure to let go")
+    if rows.is_empty():
+        nothing(reading, "No row stands behind this mark.")
+        return
     ledger(reading, shown, key=f"behind_{key}", mart=about.mart, at=row, title="")
+
+
+def _rows_of(reading: Reading, mark: Mark) -> pl.DataFrame:
+    question = reading.question(mark.measure, **mark.where)
+    if mark.span is not None:
+        question = replace(question, since=mark.span[0], until=mark.span[1])
+    rows = reading.store.rows(question)
+    return rows if mark.only is None else rows.filter(mark.only)
+
+
+def own_column(reading: Reading, about: Measure, column: str) -> str:
+    """A measure's column, or the one in its stead on the clock that is asked for."""
+    return about.working.get(column, column) if clock(reading, about.id) == "working" else column
+
+
+def clock(reading: Reading, measure: str) -> Clock:
+    """The clock on which a measure is told under the filters."""
+    return reading.question(measure).clock or catalogue()[measure].clock
+
+
+def bucket(reading: Reading, first: str, size: Bucket) -> tuple[date | None, date | None]:
+    """From the first to the last day of the week or month that a mark stands for, within the period."""
+    begins = date.fromisoformat(first[:10])
+    ends = begins + timedelta(days=6)
+    if size == "month":
+        ends = (begins.replace(day=1) + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+    since, until = reading.span()
+    return max(begins, since) if since else begins, min(ends, until) if until else ends
+
+
+def buckets(measure: str, chosen: Sequence[str], size: Bucket, reading: Reading) -> list[Mark]:
+    """The marks of bars by week or month."""
+    spans = [bucket(reading, first, size) for first in chosen]
+    return [Mark(measure, f"{day(span[0])} to {day(span[1])}", span=span) for span in spans]
+
+
+def months(reading: Reading, chosen: Sequence[str], measures: Mapping[str, tuple[str, str]]) -> list[Mark]:
+    """The marks of lines by month; `measures`: the line's column → measure and words."""
+    marks = []
+    for column, first in map(parts_of, chosen):
+        measure, words = measures[column]
+        since, until = bucket(reading, first, "month")
+        marks.append(Mark(measure, f"{words}, {day(since)} to {day(until)}", span=(since, until)))
+    return marks
+
+
+def of_values(measure: str, dimension: str, chosen: Sequence[str]) -> list[Mark]:
+    """The marks of a figure with a mark for each value of a dimension."""
+    return [Mark(measure, one, {dimension: (one,)}) for one in chosen]
+
+
+def gates_behind(reading: Reading, key: str, ids: Sequence[str]) -> None:
+    """The gates that marks stand for, whatever the filters."""
+    if not ids:
+        return
+    rows = reading.store.table("gates", _GATE, only=(("gate_id", "in", tuple(ids)),), order=("client", "project"))
+    row = section("Chosen in the figure", f"{plural(rows.height, 'gate')}. Double-click the figure to let go")
+    ledger(reading, rows, key=f"picked_{key}", mart="gates", at=row, title="")
+
+
+_GATE = [
+    "project_id", "gate_label", "client", "project", "status", "started_at", "approved_at", "baseline_on", "due_on",
+    "cycle_days", "age_days", "rework_count", "bills_amount", "source_url",
+]  # fmt: skip
 
 
 def thinned(curve: pl.DataFrame, group: str, along: str, most: int = 240) -> pl.DataFrame:
@@ -163,8 +256,7 @@ def ledger(
     """
     if title != "":
         reading.sheets.tables.append(Table(title or key.replace("_", " ").capitalize(), "", frame))
-    words = [pl.col(name).str.replace_all("_", " ") for name in _CODED if frame.schema.get(name) == pl.String]
-    shown = _with_links(reading, frame.with_columns(words))
+    shown = _with_links(reading, frame.with_columns(_as_written(frame)))
     columns = {column: _column(reading, column, frame, mart, names or {}) for column in shown.columns}
     columns |= {
         "open": st.column_config.LinkColumn("Project", display_text="Open", width="small", help="The project's page")
@@ -177,13 +269,32 @@ def ledger(
         column_config=columns,
         hide_index=True,
         key=key,
-        height=min(35 * (frame.height + 1) + 3, TALLEST),
+        height=min(round(ROW * (frame.height + 1)) + 3, TALLEST),
+        alt=title or key.replace("_", " "),
         placeholder=ABSENT,
     )
+    as_csv(frame, key=key, at=at)
+
+
+def as_csv(frame: pl.DataFrame, *, key: str, at: DeltaGenerator) -> None:
     at.download_button(
         "CSV", lambda: export.csv(frame), file_name=f"milepost-{key}.csv", mime="text/csv", key=f"csv_{key}",
         on_click="ignore", type="tertiary", help="These rows as a file, with the columns' own names.",
     )  # fmt: skip
+
+
+def _as_written(frame: pl.DataFrame) -> list[pl.Expr]:
+    """Columns as a table shows them: words for codes, yes and no, days to a tenth."""
+    written = [pl.col(name).str.replace_all("_", " ") for name in _CODED if frame.schema.get(name) == pl.String]
+    written += [pl.col(name).replace_strict({True: "yes", False: "no"}, return_dtype=pl.String)
+                for name, kind in frame.schema.items() if kind == pl.Boolean]  # fmt: skip
+    return written + [
+        pl.col(name).round(1) + 0.0 for name, kind in frame.schema.items() if _is_days(name) and kind.is_float()
+    ]
+
+
+def _is_days(column: str) -> bool:
+    return column.endswith("_days") or column in ("value", "p85", "p95", "low", "high", "p85_low", "p85_high")
 
 
 def _with_links(reading: Reading, frame: pl.DataFrame) -> pl.DataFrame:
@@ -211,21 +322,31 @@ def _column(reading: Reading, column: str, frame: pl.DataFrame, mart: str, names
     label = names.get(column) or spoken(column, reading.currency)
     dtype = frame.schema.get(column)
     if column.endswith("_at"):
-        return st.column_config.DatetimeColumn(label, help=about, format="YYYY-MM-DD HH:mm", timezone="UTC")
+        return st.column_config.DatetimeColumn(label, help=about, format=f"{current().table} HH:mm", timezone="UTC")
     if column.endswith("_on") or dtype == pl.Date:
-        return st.column_config.DateColumn(label, help=about, format="YYYY-MM-DD")
+        return st.column_config.DateColumn(label, help=about, format=current().table)
     if dtype is not None and dtype.is_numeric():
-        is_days = column.endswith("_days") or column in ("value", "p85", "p95", "low", "high", "p85_low", "p85_high")
+        is_days = _is_days(column)
         is_money = column.endswith(("_amount", "_amount_local")) or column == "amount"
-        form = "%.1f" if is_days else "accounting" if is_money else "localized"
-        return st.column_config.NumberColumn(label, help=about, format=form)
+        places = 1 if is_days else 2 if is_money else 0 if dtype.is_integer() else None
+        return st.column_config.NumberColumn(
+            label, help=about, format=_signs(places), step=None if places is None else 10.0**-places
+        )
     return st.column_config.Column(label, help=about)
+
+
+def _signs(places: int | None) -> str:
+    """How a table writes numbers: with the reader's signs, as far as a browser can be told which."""
+    form = current().code
+    if form != of_locale(st.context.locale) and places is not None and form in ("en", "us"):
+        return f"%,.{places}f"
+    return "localized"  # with the browser's own signs
 
 
 _SPOKEN = {
     "value": "Value", "p85": "P85", "p95": "P95", "n": "n", "p85_low": "P85 from", "p85_high": "P85 to",
     "ended_n": "Ended otherwise", "note": "Note", "open_n": "Open", "low": "95 % from",
-    "high": "95 % to", "gate_label": "Gate", "day": "Day", "label": "Label",
+    "high": "95 % to", "gate_label": "Gate", "day": "Day", "label": "Label", "amount_local": "Amount (own currency)",
 }  # fmt: skip
 
 

@@ -15,11 +15,12 @@ import streamlit as st
 
 from dashboard import export, filters, layout, saved_views
 from dashboard.data import Reading, Store
-from dashboard.filters import CHOICES, PARAMS, PERIODS, Filters, Options
+from dashboard.filters import CHOICES, CLOCKS, PARAMS, PERIODS, Filters, Options
 from dashboard.numbers import FORMATS, day, of_locale, use
 from dashboard.saved_views import View
 
 CUSTOM = "custom"
+AS_DEFINED = "as defined"
 _ALL = {"firm": "All firms", "client": "All clients", "playbook": "All playbooks", "manager": "All managers"}
 _EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
@@ -80,6 +81,7 @@ def _adopt(chosen: Filters) -> None:
     if is_custom:
         st.session_state["pick_days"] = tuple(date.fromisoformat(part) for part in chosen.period.split(".."))
     st.session_state["pick_as_of"], st.session_state["pick_against"] = chosen.as_of, chosen.against
+    st.session_state["pick_clock"] = chosen.clock or AS_DEFINED
 
 
 def _widgets(store: Store, options: Options) -> Filters:
@@ -98,8 +100,15 @@ def _widgets(store: Store, options: Options) -> Filters:
             )
             for name in CHOICES
         }
+        clock = st.segmented_control(
+            "Durations in", [AS_DEFINED, *CLOCKS], key="pick_clock", required=True,
+            format_func=lambda one: CLOCKS.get(one, "as defined"),
+            help="Working days leave out weekends and the public holidays of a project's place. As defined: hand-offs "
+            "in working days, all else in elapsed ones",
+        )  # fmt: skip
     as_of, against = _days(store)
-    return Filters(**picked, period=period, as_of=as_of, against=against)
+    counted = next((one for one in CLOCKS if one == clock), None)
+    return Filters(**picked, period=period, as_of=as_of, against=against, clock=counted)
 
 
 def _period(latest: date) -> str:

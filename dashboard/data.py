@@ -28,7 +28,7 @@ from models.build import Finding
 from models.comparing import Moved
 from models.explaining import Told
 from models.faults import fault
-from models.measure import Bucket, Comparison, Explanation, Measure, Question
+from models.measure import Bucket, Clock, Comparison, Explanation, Measure, Question
 from pipelines import settings as settings_
 from pipelines import snapshots
 
@@ -405,7 +405,7 @@ class Reading:
     def question(self, measure_id: str, *by: str, **where: tuple[str, ...]) -> Question:
         """The measure under the filters; the period is left off where the measure has none."""
         since, until = self.span() if catalogue()[measure_id].spans else (None, None)
-        return Question(measure_id, by, {**self.filters.where(), **where}, since, until)
+        return Question(measure_id, by, {**self.filters.where(), **where}, since, until, self._clock(measure_id))
 
     def question_before(self, measure_id: str) -> Question | None:
         """The same of the period before; None where the measure or the filters have none."""
@@ -419,7 +419,11 @@ class Reading:
         if self.then is None:
             return None
         since, until = self.filters.span(self.then.as_of.date()) if catalogue()[measure_id].spans else (None, None)
-        return Question(measure_id, (), self.filters.where(), since, until)
+        return Question(measure_id, (), self.filters.where(), since, until, self._clock(measure_id))
+
+    def _clock(self, measure_id: str) -> Clock | None:
+        """The clock chosen, where the measure can be told on it; else its own."""
+        return self.filters.clock if catalogue()[measure_id].working else None
 
     def names(self) -> dict[str, str]:
         """What a reader calls the values that filters hold as ids."""

@@ -19,19 +19,23 @@ from models.explaining import Told
 from models.measure import Question
 
 
-def button(reading: Reading, measure: str, key: str, at: DeltaGenerator | None = None, *by: str) -> None:
+def button(
+    reading: Reading, measure: str, key: str, at: DeltaGenerator | None = None, *by: str, **where: tuple[str, ...]
+) -> None:
     """A quiet button that opens the explanation of a measure's answer under the filters, grouped as a figure is."""
-    question = reading.question(measure, *by)
+    question = reading.question(measure, *by, **where)
     place = at or st
     about = catalogue()[measure]
     if place.button("Explain", key=f"explain_{key}", type="tertiary", help=about.definition):
         show(reading, question)
 
 
-def section(reading: Reading, title: str, words: str, measure: str, *by: str, key: str = "") -> DeltaGenerator:
+def section(
+    reading: Reading, title: str, words: str, measure: str, *by: str, key: str = "", **where: tuple[str, ...]
+) -> DeltaGenerator:
     """A heading whose figure answers a measure, with its explanation at the right; returns the place for more tools."""
     row = heading(title, words)
-    button(reading, measure, key or f"{measure}_{'_'.join(by)}", row, *by)
+    button(reading, measure, key or f"{measure}_{'_'.join(by)}", row, *by, **where)
     reading.define(measure)
     return row
 

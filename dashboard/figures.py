@@ -6,6 +6,8 @@ time stand in timelines.py, what all are made of in chart_template.py.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,31 +18,35 @@ from dashboard.chart_template import (
     BACKGROUND,
     DASHES,
     FAINT,
-    GOOD,
     INK,
     LINES,
     MOST_LINES,
     MOST_MARKS,
     MUTED,
     PATTERNS,
+    QUIET,
     SECOND,
     SMALL,
     SOFT,
+    SYMBOLS,
     WARN,
     Figure,
     dots_at,
     from_top,
     look,
+    money_axis,
     note,
     number,
     numbers_of,
+    row_names,
     rows_template,
     rule_at,
-    short,
     template,
     with_legend,
 )
 from dashboard.numbers import absence, interval, plain, worded
+
+_BETWEEN = "\x1f"  # stands in no record's text
 
 
 def percentile_ranges(frame: pl.DataFrame, *, axis: str) -> Figure:
@@ -80,7 +86,7 @@ def open_against_past(frame: pl.DataFrame, limits: pl.DataFrame, *, axis: str) -
     """A mark per open row (`group`, `value`, `label`) against finished ones (`label`, `value` = P50, `p85`, `p95`)."""
     past = {row["label"]: row for row in limits.to_dicts()}
     groups = list(dict.fromkeys(frame["group"].to_list()))[::-1]
-    names = {group: short(group) for group in groups}
+    names = dict(zip(groups, row_names(groups), strict=True))
     shown = frame.head(MOST_MARKS).to_dicts()
     ticks = [(names[g], past[g]) for g in groups if g in past and past[g]["value"] is not None]
     late = [(names[g], past[g]) for g in groups if g in past and past[g]["p85"] is not None]
@@ -144,7 +150,8 @@ def pairs(frame: pl.DataFrame, *, axis: str, unit: str, series: Sequence[tuple[s
     for (column, words, colour), symbol in zip(series, ("circle", "diamond-open"), strict=True):
         mine = [(name, row) for name, row in zip(names, rows, strict=True) if row[column] is not None]
         told = [f"{row['label']}<br>{words}: {plain(row[column], unit)} {unit}" for _, row in mine]
-        marks = dots_at([number(row[column]) for _, row in mine], [name for name, _ in mine], told)
+        ids = [part_id(column, row["label"]) for _, row in mine]
+        marks = dots_at([number(row[column]) for _, row in mine], [name for name, _ in mine], told, ids)
         data.append({**marks, "marker": look(colour, symbol, 10), "name": words, "showlegend": True})
     return {"data": data, "layout": with_legend(rows_template(names, axis))}
 
@@ -173,7 +180,8 @@ def amount_by_age(frame: pl.DataFrame, *, x: str, y: str, currency: str) -> Figu
         data.append({**marks, "marker": marker, "name": words, "showlegend": True})
     layout = with_legend(template(height=320, x=x, y=y))
     layout["xaxis"].update(rangemode="tozero")
-    layout["yaxis"].update(type="log", dtick=1)
+    decades = [10.0**power for power in range(9)]
+    layout["yaxis"].update(type="log", tickvals=decades, ticktext=[plain(at, "money") for at in decades])
     return {"data": data, "layout": layout}
 
 
@@ -186,9 +194,10 @@ def bars(
     """
     rows = from_top(frame)
     urgent = set(warn)
-    names = [f"{'▲ ' if row['label'] in urgent else ''}{short(row['label'])}{sign}" for row in rows]
+    labels = row_names([f"{row['label']}{sign}" if row["label"] else None for row in rows])
+    names = [f"{'▲ ' if row['label'] in urgent else ''}{label}" for row, label in zip(rows, labels, strict=True)]
     values = [number(row["value"]) for row in rows]
-    layout = rows_template(names, axis)
+    layout = _written_rows(names, axis)
     layout["bargap"] = 0.4
     low, high = min(0.0, *(v or 0.0 for v in values)), max(0.0, *(v or 0.0 for v in values))
     if high > low:  # room for the words at a bar's end
@@ -213,14 +222,23 @@ def histogram(frame: pl.DataFrame, *, axis: str, counted: str, lines: Mapping[st
     """The share of rows by `value`, in bins whose width suits the span; days before zero in the second colour."""
     values = numbers_of(frame["value"])
     width = _bin_width(values)
+    held = Counter(math.floor(value / width) for value in values)
     data = []
-    for mine, colour in (([v for v in values if v < 0], SECOND), ([v for v in values if v >= 0], ACCENT)):
-        bars_ = {
-            "type": "histogram", "x": mine, "y": [100 / len(values)] * len(mine), "histfunc": "sum",
-            "xbins": {"start": -200 * width, "size": width}, "marker": {"color": colour, "line": {"width": 0}},
-            "hovertemplate": "%{x} days: %{y:.1f} %<extra></extra>",
-        }  # fmt: skip
-        data.append(bars_)
+    for words, colour, mine in (
+        ("before", SECOND, sorted(bin_ for bin_ in held if bin_ < 0)),
+        ("after", ACCENT, sorted(bin_ for bin_ in held if bin_ >= 0)),
+    ):
+        data.append({
+            "type": "bar", "name": words, "x": [(bin_ + 0.5) * width for bin_ in mine], "width": width,
+            "y": [100 * held[bin_] / len(values) for bin_ in mine], "marker": {"color": colour, "line": {"width": 0}},
+            "customdata": [
+                [part_id(f"{bin_ * width:g}", f"{(bin_ + 1) * width:g}"),
+                 f"{plain(bin_ * width, 'count')} to {plain((bin_ + 1) * width, 'count')} days",
+                 f"{plain(100 * held[bin_] / len(values), '%')} %, {held[bin_]:,}"]
+                for bin_ in mine
+            ],
+            "hovertemplate": "%{customdata[1]}: %{customdata[2]}<extra></extra>",
+        })  # fmt: skip
     layout = template(height=280, x=axis, y=counted)
     layout.update(barmode="overlay", bargap=0.06)
     layout["xaxis"].update(showgrid=False)
@@ -242,9 +260,12 @@ def stacked(
     currency: str = "",
     totals: bool = True,
 ) -> Figure:
-    """A row per `label`, its parts end to end; `parts`: (column, words, colour). Each part has a pattern too."""
+    """A row per `label`, its parts end to end; `parts`: (column, words, colour). Each part has a pattern too.
+
+    A mark is chosen by its part and the row's `id`, or `label` where rows have no `id`.
+    """
     rows = from_top(frame)
-    names = [short(row["label"]) for row in rows]
+    names = row_names([row["label"] for row in rows])
     data = []
     for place, (column, words, colour) in enumerate(parts):
         values = [number(row[column]) or 0.0 for row in rows]
@@ -252,13 +273,18 @@ def stacked(
             "type": "bar", "orientation": "h", "x": values, "y": names, "name": words, "showlegend": True,
             "marker": {"color": colour, "line": {"width": 0}, "pattern": _pattern(place)},
             "customdata": [
-                [row["label"], f"{words}: {worded(value, unit, currency)}"]
+                [part_id(column, row.get("id", row["label"])), row["label"],
+                 f"{words}: {worded(value, unit, currency)}"]
                 for row, value in zip(rows, values, strict=True)
             ],
-            "hovertemplate": "%{customdata[0]}<br>%{customdata[1]}<extra></extra>",
+            "hovertemplate": "%{customdata[1]}<br>%{customdata[2]}<extra></extra>",
         })  # fmt: skip
     layout = with_legend(rows_template(names, axis))
     layout.update(barmode="relative", bargap=0.4)
+    if unit == "money":
+        wholes = [sum(max(number(row[column]) or 0.0, 0.0) for column, _, _ in parts) for row in rows]
+        lows = [sum(min(number(row[column]) or 0.0, 0.0) for column, _, _ in parts) for row in rows]
+        money_axis(layout["xaxis"], min(lows, default=0.0), max(wholes, default=0.0))
     if totals:
         sums = [sum(number(row[column]) or 0.0 for column, _, _ in parts) for row in rows]
         layout["annotations"] += [
@@ -272,8 +298,8 @@ def stacked(
 def waterfall(frame: pl.DataFrame, *, axis: str, currency: str) -> Figure:
     """A row per step: `label`, `value`, `starts` (where its bar begins), `role` (total, up, down, apart)."""
     rows = from_top(frame)
-    names = [short(row["label"]) for row in rows]
-    colours = {"total": ACCENT, "up": GOOD, "down": WARN, "apart": MUTED}
+    names = row_names([row["label"] for row in rows])
+    colours = {"total": ACCENT, "up": SOFT, "down": MUTED, "apart": MUTED}
     signs = {"total": "", "up": "+", "down": "", "apart": ""}
     values = [number(row["value"]) or 0.0 for row in rows]
     starts = [number(row["starts"]) or 0.0 for row in rows]
@@ -287,7 +313,7 @@ def waterfall(frame: pl.DataFrame, *, axis: str, currency: str) -> Figure:
         "customdata": [[row["label"], worded(row["value"], "money", currency)] for row in rows],
         "hovertemplate": "%{customdata[0]}<br>%{customdata[1]}<extra></extra>",
     }  # fmt: skip
-    layout = rows_template(names, axis)
+    layout = _written_rows(names, axis)
     layout["bargap"] = 0.35
     ends = [max(start, start + value) for start, value in zip(starts, values, strict=True)]
     layout["annotations"] += [
@@ -308,6 +334,7 @@ def survival(frame: pl.DataFrame, *, axis: str, group: str, longest: float | Non
     layout["xaxis"].update(showgrid=False, rangemode="tozero")
     groups = frame[group].unique(maintain_order=True).to_list() if group else [""]
     data: list[dict[str, Any]] = []
+    halves: list[tuple[str, float, str, str]] = []
     for place, name in enumerate(groups[:MOST_LINES]):
         mine = frame.filter(pl.col(group) == name) if group else frame
         if longest is not None:
@@ -321,6 +348,12 @@ def survival(frame: pl.DataFrame, *, axis: str, group: str, longest: float | Non
             "hovertemplate": f"{name + '<br>' if name else ''}%{{y:.0f}} % not finished after %{{x:.1f}} days"
             "<extra></extra>",
         })  # fmt: skip
+        if half := next((at for at, left in zip(x, y, strict=True) if left <= 50), None):
+            halves.append((name, half, LINES[place], SYMBOLS[place % len(SYMBOLS)]))
+    for name, half, colour, symbol in halves:
+        told = f"{name + '<br>' if name else ''}half finished after {plain(half, 'days')} days"
+        marks = dots_at([half], [50], [told], [name])
+        data.append({**marks, "marker": look(colour, symbol, 9), "showlegend": False})
     layout["shapes"].append(rule_at(x0=0, x1=1, xref="paper", y0=50, y1=50, dash="dot"))
     layout["annotations"].append(
         note(1, 50, "half finished", xref="paper", xanchor="right", yanchor="bottom", bgcolor=BACKGROUND)
@@ -361,8 +394,29 @@ def _bin_width(values: Sequence[float]) -> float:
     return next((width for width in (1.0, 2.0, 5.0, 10.0, 20.0, 50.0) if span / width <= 30), 100.0)
 
 
-def _counted_names(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    return [f"{short(row['label'])}  <b>{row['n']:,}</b>" for row in rows]
+def _counted_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    labels = row_names([row["label"] for row in rows])
+    return [f"{label}  <b>{row['n']:,}</b>" for label, row in zip(labels, rows, strict=True)]
+
+
+def _written_rows(names: Sequence[str], axis: str) -> Figure:
+    """Rows whose bars have their value written at their end: a scale below would say it twice."""
+    layout = rows_template(names, "")
+    layout["margin"]["t"] += 20
+    layout["xaxis"].update(showticklabels=False, showgrid=False)
+    place: dict[str, Any] = {"xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom", "yshift": 4}
+    layout["annotations"].append(note(0, 1, axis, **place) | {"font": {"color": QUIET, "size": SMALL}})
+    return layout
+
+
+def part_id(part: str, of: str) -> str:
+    """What a mark is chosen by that stands for a part of a row; `parts_of` takes it apart."""
+    return f"{part}{_BETWEEN}{of}"
+
+
+def parts_of(mark: str) -> tuple[str, str]:
+    part, _, of = mark.partition(_BETWEEN)
+    return part, of
 
 
 def _why_absent(row: Mapping[str, Any]) -> str:

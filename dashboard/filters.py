@@ -11,6 +11,9 @@ from base64 import b32encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Literal
+
+from dashboard.numbers import day
 
 ALWAYS = "all"
 DEFAULT_PERIOD = "12m"
@@ -27,6 +30,7 @@ BEFORE = {
     "12m": "the 12 months before",
     "ytd": "the same days last year",
 }
+Clock = Literal["elapsed", "working"]
 Params = Mapping[str, Sequence[str]]
 Options = Mapping[str, Mapping[str, str]]  # filter → value → what a reader sees
 _CODE_LENGTH = 8  # forty bits: two of ten thousand names share a code once in twenty thousand snapshots
@@ -37,6 +41,7 @@ class Filters:
     """What is chosen; empty means everything. `period` is a key of PERIODS or "YYYY-MM-DD..YYYY-MM-DD".
 
     `as_of` is the day to whose end the pages are rewound, `against` the day they are compared with; None: neither.
+    `clock` counts the days of every duration that can be told so as elapsed or as working ones; None: as it is defined.
     """
 
     firm: tuple[str, ...] = ()
@@ -46,6 +51,7 @@ class Filters:
     period: str = DEFAULT_PERIOD
     as_of: date | None = None
     against: date | None = None
+    clock: Clock | None = None
 
     @property
     def is_default(self) -> bool:
@@ -60,7 +66,8 @@ class Filters:
         """The link's query parameters; a filter at its default is left out."""
         chosen = {name: [code(value) for value in getattr(self, name)] for name in CHOICES if getattr(self, name)}
         days = {name: [at.isoformat()] for name in DAYS if (at := getattr(self, name))}
-        return chosen | ({} if self.period == DEFAULT_PERIOD else {"period": [self.period]}) | days
+        period = {} if self.period == DEFAULT_PERIOD else {"period": [self.period]}
+        return chosen | period | days | ({"clock": [self.clock]} if self.clock else {})
 
     def span(self, as_of: date) -> tuple[date | None, date | None]:
         """First and last day of the period, both included; None where it has no such end."""
@@ -88,7 +95,7 @@ class Filters:
         if named := PERIODS.get(self.period):
             return named
         since, until = _custom(self.period) or (None, None)
-        return f"{since:%-d %b %Y} to {until:%-d %b %Y}" if since and until else PERIODS[DEFAULT_PERIOD]
+        return f"{day(since)} to {day(until)}" if since and until else PERIODS[DEFAULT_PERIOD]
 
     def before_words(self) -> str:
         """What the period is compared with, in words; "" where with nothing."""
@@ -99,7 +106,8 @@ class Filters:
 
 CHOICES = ("firm", "client", "playbook", "manager")
 DAYS = ("as_of", "against")
-PARAMS = (*CHOICES, "period", *DAYS)
+PARAMS = (*CHOICES, "period", *DAYS, "clock")
+CLOCKS: Mapping[Clock, str] = {"elapsed": "elapsed days", "working": "working days"}
 _DIMENSION = {"client": "client_id"}
 
 
@@ -122,6 +130,7 @@ def read(params: Params, options: Options, latest: date | None = None, earliest:
         period=period if is_known else DEFAULT_PERIOD,
         as_of=as_of,
         against=None if against == as_of else against,
+        clock=next((clock for clock in CLOCKS if clock == next(iter(params.get("clock", ())), "")), None),
     )
 
 
@@ -132,10 +141,10 @@ def custom_period(since: date, until: date) -> str:
 def _day(text: str, latest: date | None, earliest: date | None) -> date | None:
     """A day that pages can be rewound to: before the snapshot's own, and not before its first event."""
     try:
-        day = date.fromisoformat(text)
+        asked = date.fromisoformat(text)
     except ValueError:
         return None
-    return day if latest and earliest and earliest <= day < latest else None
+    return asked if latest and earliest and earliest <= asked < latest else None
 
 
 def _custom(period: str) -> tuple[date, date] | None:
@@ -147,12 +156,12 @@ def _custom(period: str) -> tuple[date, date] | None:
     return (since, until) if dots and since <= until else None
 
 
-def _year_before(day: date) -> date:
-    return _last_year(day) + timedelta(days=1)
+def _year_before(at: date) -> date:
+    return _last_year(at) + timedelta(days=1)
 
 
-def _last_year(day: date) -> date:
+def _last_year(at: date) -> date:
     try:
-        return day.replace(year=day.year - 1)
+        return at.replace(year=at.year - 1)
     except ValueError:  # 29 February
-        return day.replace(year=day.year - 1, day=28)
+        return at.replace(year=at.year - 1, day=28)

@@ -6,7 +6,7 @@ figures and tables in charts.py, filters in controls.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -18,7 +18,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.data import Reading, Store
-from dashboard.filters import CHOICES, PERIODS, Filters, Options, code
+from dashboard.filters import CHOICES, CLOCKS, PERIODS, Filters, Options, code
 from dashboard.numbers import ABSENT, day, grouped, instant, plain, plural, worded
 from models.measure import Measure, Question
 
@@ -60,6 +60,7 @@ def about(reading: Reading, lead: str) -> None:
         ("filters", _who(reading)),
         ("period", _period(reading)),
         ("currency", reading.currency),
+        ("durations", CLOCKS[reading.filters.clock] if reading.filters.clock else "each as it is defined"),
     ]
 
 
@@ -76,7 +77,8 @@ def _freshness(reading: Reading) -> str:
         f'<span class="{"mp-warn" if failed else "mp-ok"}">{fresh} pulled</span>'
         + "".join(f'<span class="mp-quiet">{_source(row)}</span>' for row in failed)
         + f"<span>{set_aside(store)}</span><span>{sound(store)} · {health}</span></div>"
-        f'<p class="mp-caption mp-chosen">{escape(_who(reading))} · {escape(_period(reading))}</p>'
+        f'<p class="mp-caption mp-chosen">{escape(_who(reading))} · {escape(_period(reading))}'
+        f"{f' · durations in {CLOCKS[reading.filters.clock]}' if reading.filters.clock else ''}</p>"
     )
 
 
@@ -171,9 +173,14 @@ def section(title: str, words: str = "", *defined: str) -> DeltaGenerator:
     return row
 
 
-def part(title: str) -> None:
-    """A heading over several sections."""
-    html(f'<div class="mp-part"><h2>{escape(title)}</h2></div>')
+def tools() -> DeltaGenerator:
+    """A place for tools at the right of a list that has no heading of its own."""
+    return st.container(horizontal=True, horizontal_alignment="right", gap="small")
+
+
+def part(title: str, mark: str = "") -> None:
+    """A heading over several sections; `mark` is a class that the style sheet knows."""
+    html(f'<div class="mp-part {mark}"><h2>{escape(title)}</h2></div>')
 
 
 def caption(words: str) -> None:
@@ -236,10 +243,20 @@ def facts(pairs: Sequence[tuple[str, str]]) -> None:
     )
 
 
-def grid(frame: pl.DataFrame, single: pl.DataFrame, *, row: str, column: str, order: Sequence[str], unit: str) -> None:
+def grid(
+    frame: pl.DataFrame,
+    single: pl.DataFrame,
+    *,
+    row: str,
+    column: str,
+    order: Sequence[str],
+    unit: str,
+    link: Callable[[str, str], str] | None = None,
+) -> None:
     """Answers by two dimensions: value and n in each cell, shaded. Where n carries no value, the `single` rows' own.
 
-    `frame`: row, column, value, n. `single`: row, column, value, a row each. `order`: the columns' order.
+    `frame`: row, column, value, n. `single`: row, column, value, a row each. `order`: the columns' order. `link` gives
+    the address of what stands behind a cell.
     """
     present = set(frame[column].to_list())
     columns = [name for name in order if name in present]
@@ -252,7 +269,9 @@ def grid(frame: pl.DataFrame, single: pl.DataFrame, *, row: str, column: str, or
     top = "".join(f'<th scope="col">{escape(str(c))}</th>' for c in columns)
     body = "".join(
         f'<tr><th scope="row" title="{escape(str(name))}">{escape(str(name))}</th>'
-        + "".join(_cell(cells.get((name, c)), own.get((name, c), []), unit, most) for c in columns)
+        + "".join(
+            _cell(cells.get((name, c)), own.get((name, c), []), unit, most, link and link(name, c)) for c in columns
+        )
         + "</tr>"
         for name in sorted({r for r, _ in cells})
     )
@@ -260,37 +279,56 @@ def grid(frame: pl.DataFrame, single: pl.DataFrame, *, row: str, column: str, or
     html(f'<div class="mp-grid" tabindex="0" role="region" aria-label="{row} by {column}">{table}</div>')
 
 
-def _cell(answer: Mapping[str, Any] | None, own: Sequence[float], unit: str, most: float) -> str:
+def _cell(
+    answer: Mapping[str, Any] | None, own: Sequence[float], unit: str, most: float, link: str | None = None
+) -> str:
     if answer is None or not answer["n"]:
         return f'<td class="mp-few">{ABSENT}</td>'
     if answer["value"] is None:
         values = " ".join(
             f'<i style="--heat:{min(1.0, max(0.0, value) / most):.2f}">{plain(value, unit)}</i>' for value in own
         )
-        return f'<td class="mp-few">{values} <small>n = {answer["n"]}</small></td>'
+        told = f"{values} <small>n = {answer['n']}</small>"
+        return f'<td class="mp-few">{_linked(told, link)}</td>'
     heat = max(0.0, answer["value"]) / most
-    return (
-        f'<td style="--heat:{heat:.2f}"><b>{plain(answer["value"], unit)}</b> <small>n = {answer["n"]:,}</small></td>'
-    )
+    told = f"<b>{plain(answer['value'], unit)}</b> <small>n = {grouped(answer['n'], 0)}</small>"
+    return f'<td style="--heat:{heat:.2f}">{_linked(told, link)}</td>'
 
 
-def multiples(frame: pl.DataFrame, *, panel: str, row: str, order: Sequence[str], unit: str, most: int) -> None:
-    """Small panels of bars on one scale: `value` as a bar, `p85` as a tick, `n`; as many beside one another as fit."""
+def _linked(told: str, link: str | None) -> str:
+    return f'<a href="{escape(link)}" target="_self">{told}</a>' if link else told
+
+
+def multiples(
+    frame: pl.DataFrame,
+    *,
+    panel: str,
+    row: str,
+    order: Sequence[str],
+    unit: str,
+    most: int,
+    link: Callable[[str, str], str],
+) -> None:
+    """Small panels of bars on one scale: `value` as a bar, `p85` as a tick, `n`; as many beside one another as fit.
+
+    `link` gives the address of what stands behind a line.
+    """
     rows = frame.to_dicts()
     longest = max((r["p85"] or r["value"] for r in rows), default=1.0) or 1.0
     panels = ""
     for name in [one for one in order if any(r[panel] == one for r in rows)]:
         mine = sorted((r for r in rows if r[panel] == name), key=lambda r: -r["value"])[:most]
-        lines = "".join(_panel_line(r, row, unit, longest) for r in mine)
+        lines = "".join(_panel_line(r, row, unit, longest, link(r[row], name)) for r in mine)
         panels += f"<section><h3>{escape(name)}</h3><ul>{lines}</ul></section>"
     html(f'<div class="mp-multiples">{panels}</div>')
 
 
-def _panel_line(r: Mapping[str, Any], row: str, unit: str, longest: float) -> str:
+def _panel_line(r: Mapping[str, Any], row: str, unit: str, longest: float, link: str) -> str:
     tick = f'<i style="left:{100 * r["p85"] / longest:.1f}%"></i>' if r["p85"] is not None else ""
     bar = f'<span class="mp-bar"><b style="width:{max(0.0, 100 * r["value"] / longest):.1f}%"></b>{tick}</span>'
     told = f"{plain(r['value'], unit)} <small><b>{grouped(r['n'], 0)}</b></small>"
-    return f'<li><span title="{escape(str(r[row]))}">{escape(str(r[row]))}</span>{bar}<em>{told}</em></li>'
+    name = f'<span title="{escape(str(r[row]))}">{escape(str(r[row]))}</span>'
+    return f'<li><a href="{escape(link)}" target="_self">{name}{bar}<em>{told}</em></a></li>'
 
 
 def side_by_side(frame: pl.DataFrame, one: str, other: str) -> None:
@@ -328,9 +366,9 @@ def nothing(reading: Reading, what: str = "Nothing here matches the filters.") -
             "Check that a source is set up and sends records: <code>milepost doctor</code>.",
         )
     elif reading.filters.is_default:
-        empty(what, "There is nothing of the kind on record in the last 12 months; choose a longer period at the left.")
+        empty(what, "There is nothing of the kind on record in the last 12 months; choose a longer period above.")
     else:
-        empty(what, 'Choose more at the left, or <a href="?" target="_self">reset the filters</a>.')
+        empty(what, 'Choose more above, or <a href="?" target="_self">reset the filters</a>.')
 
 
 def empty(why: str, cure: str) -> None:

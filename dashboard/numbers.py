@@ -26,6 +26,7 @@ class Format:
     point: str
     group: str
     date: str  # for strftime
+    table: str  # for a table's column, as moment.js writes it
     axis: str  # for a time axis, d3's
     shown: str
 
@@ -34,11 +35,11 @@ _NARROW = "\u202f"  # no-break, narrow: a number is never torn apart
 FORMATS: Mapping[str, Format] = MappingProxyType({
     one.code: one
     for one in (
-        Format("en", ".", ",", "%-d %b %Y", "%b<br>%Y", "1,234.5 · 30 Jun 2026"),
-        Format("us", ".", ",", "%b %-d, %Y", "%b<br>%Y", "1,234.5 · Jun 30, 2026"),
-        Format("de", ",", ".", "%d.%m.%Y", "%m.%Y", "1.234,5 · 30.06.2026"),
-        Format("fr", ",", _NARROW, "%d/%m/%Y", "%m/%Y", "1 234,5 · 30/06/2026"),
-        Format("iso", ".", _NARROW, "%Y-%m-%d", "%Y-%m", "1 234.5 · 2026-06-30"),
+        Format("en", ".", ",", "%-d %b %Y", "D MMM YYYY", "%b<br>%Y", "1,234.5 · 30 Jun 2026"),
+        Format("us", ".", ",", "%b %-d, %Y", "MMM D, YYYY", "%b<br>%Y", "1,234.5 · Jun 30, 2026"),
+        Format("de", ",", ".", "%d.%m.%Y", "DD.MM.YYYY", "%m.%Y", "1.234,5 · 30.06.2026"),
+        Format("fr", ",", _NARROW, "%d/%m/%Y", "DD/MM/YYYY", "%m/%Y", "1 234,5 · 30/06/2026"),
+        Format("iso", ".", _NARROW, "%Y-%m-%d", "YYYY-MM-DD", "%Y-%m", "1 234.5 · 2026-06-30"),
     )
 })  # fmt: skip
 _LIKE_GERMAN = ("de", "nl", "es", "it", "da", "id", "tr", "pt-br", "el", "nb", "ro", "hr", "sl")
@@ -109,7 +110,7 @@ def grouped(value: float, places: int) -> str:
     form = current()
     text = f"{abs(value):,.{places}f}"
     text = text.replace(",", "\0").replace(".", form.point).replace("\0", form.group)
-    return f"-{text}" if value < 0 and any(digit in text for digit in "123456789") else text
+    return f"{MINUS}{text}" if value < 0 and any(digit in text for digit in "123456789") else text
 
 
 def instant(value: datetime | None) -> str:

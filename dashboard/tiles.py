@@ -6,7 +6,7 @@ What stays out: reckoning. The change is told between two answers of `models.mea
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +15,8 @@ import streamlit as st
 
 from dashboard import explain, timelines
 from dashboard.data import Reading, catalogue
-from dashboard.layout import caption, html
+from dashboard.filters import CLOCKS, Clock
+from dashboard.layout import html, link_query
 from dashboard.numbers import absence, day, interval, plain, plural, shown_unit, signed, worded
 from models.measure import Measure
 
@@ -38,8 +39,21 @@ def row(reading: Reading, shown: Sequence[Tile]) -> None:
         for tile in shown[:MOST]:
             with st.container(key=f"tile_{tile.measure}"):
                 _draw(reading, tile)
-    if words := _compared(reading):
-        caption(words)
+    counted = any(catalogue()[tile.measure].working for tile in shown)
+    html(f'<p class="mp-caption">{escape(_compared(reading))} {clocks(reading) if counted else ""}</p>')
+
+
+def clocks(reading: Reading) -> str:
+    """Which days durations are told in, and the links to the other ones."""
+    chosen = reading.filters.clock
+    told: tuple[tuple[Clock | None, str], ...] = ((None, "as defined"), *CLOCKS.items())
+    links = " · ".join(
+        f"<b>{words}</b>"
+        if clock == chosen
+        else f'<a href="{escape(link_query(replace(reading.filters, clock=clock)) or "?")}" target="_self">{words}</a>'
+        for clock, words in told
+    )
+    return f'<span class="mp-clocks">Durations in {links}</span>'
 
 
 def _compared(reading: Reading) -> str:
@@ -62,13 +76,16 @@ def _draw(reading: Reading, tile: Tile) -> None:
         shown, number = absence(answer["note"]), f'<p class="mp-value mp-absent">{escape(absence(answer["note"]))}</p>'
     else:
         unit = tile.counted if about.unit == "count" else shown_unit(about.unit, reading.currency)
-        shown = worded(value, about.unit, reading.currency)
+        if reading.question(about.id).clock == "working":
+            unit = f"working {unit}"
+        shown = f"{plain(value, about.unit)} {unit}" if unit != reading.currency else f"{unit} {plain(value, 'money')}"
         number = f'<p class="mp-value">{plain(value, about.unit)}<small>{escape(unit)}</small></p>'
+    parts = " ".join(f"<span>{escape(part)}</span>" for part in rests.split(" · "))
     told = _change(reading, about, value) + _spark(reading, about, label, value) + _target(reading, about, value)
     html(
         f'<section class="mp-tile" data-measure="{about.id}" data-value="{"" if value is None else value}">'
         f"<h2>{escape(label)}</h2>{number}{told}"
-        f'<p class="mp-basis">{escape(rests)}</p></section>'
+        f'<p class="mp-basis">{parts}</p></section>'
     )
     explain.button(reading, tile.measure, f"tile_{tile.measure}")
     reading.sheets.tiles.append((f"{about.id} {label}", shown, rests))
@@ -120,12 +137,13 @@ def _target(reading: Reading, about: Measure, value: float | None) -> str:
     target = reading.store.targets.get(about.id)
     if target is None:
         return ""
-    words = f"target {'≥' if about.good == 'high' else '≤'} {worded(target, about.unit, reading.currency)}"
+    words = f"target {'≥' if about.good == 'high' else '≤'} {plain(target, about.unit)}"
+    whole = f'title="{escape(worded(target, about.unit, reading.currency))}"'
     if value is None:
-        return f'<p class="mp-target">{escape(words)}</p>'
+        return f'<p class="mp-target" {whole}>{escape(words)}</p>'
     is_met = value >= target if about.good == "high" else value <= target
     name = "met" if is_met else "missed"
-    return f'<p class="mp-target mp-{name}">{"✓" if is_met else "✕"} {escape(words)}, {name}</p>'
+    return f'<p class="mp-target mp-{name}" {whole}>{"✓" if is_met else "✕"} {escape(words)}, {name}</p>'
 
 
 def _spark(reading: Reading, about: Measure, label: str, value: float | None) -> str:

@@ -35,6 +35,7 @@ from dashboard.chart_template import (
     look,
     note,
     numbers_of,
+    row_names,
     rows_template,
     rule_at,
     short,
@@ -42,6 +43,7 @@ from dashboard.chart_template import (
     time_axis,
     with_legend,
 )
+from dashboard.figures import part_id
 from dashboard.numbers import day, plain, worded
 
 
@@ -60,10 +62,10 @@ def over_time(frame: pl.DataFrame, *, axis: str, unit: str, width_days: int, par
             "line": {"width": 0},
         },
         "customdata": [
-            [day(at), plain(v, unit), " so far" if open_ else ""]
+            [iso(at), day(at), plain(v, unit), " so far" if open_ else ""]
             for at, v, open_ in zip(days, values, running, strict=True)
         ],
-        "hovertemplate": "from %{customdata[0]}: %{customdata[1]}%{customdata[2]}<extra></extra>",
+        "hovertemplate": "from %{customdata[1]}: %{customdata[2]}%{customdata[3]}<extra></extra>",
     }
     layout = template(height=260, y=axis)
     layout["bargap"] = 0.22
@@ -90,9 +92,12 @@ def finished_over_time(frame: pl.DataFrame, *, axis: str, lines: Mapping[str, fl
         rule_at(y0=at, y1=at, x0=0, x1=1, xref="paper", dash="dash" if name == "P50" else "dot")
         for name, at in drawn.items()
     ]
+    layout["margin"]["r"] = 92  # the lines' names stand beside the dots, not on them
+    most = max([*drawn.values(), *numbers_of(shown["value"])], default=1.0) or 1.0
+    shifts = _apart([at / most for at in drawn.values()], least=0.06)
     layout["annotations"] += [
-        note(1, at, f"<b>{name}</b> {plain(at, 'days')} days", xref="paper", xanchor="right", bgcolor=BACKGROUND)
-        for name, at in drawn.items()
+        note(1, at, f"<b>{name}</b> {plain(at, 'days')} days", xref="paper", xanchor="left", xshift=6, yshift=shift)
+        for (name, at), shift in zip(drawn.items(), shifts, strict=True)
     ]
     return {"data": [marks], "layout": layout}
 
@@ -113,6 +118,7 @@ def lines_over_time(
         told = [f"{words}, {day(at)}: {worded(v, unit, currency)}" for at, v in zip(frame["day"], values, strict=True)]
         data.append({
             "type": "scatter", "mode": "lines+markers", "x": days, "y": values, "text": told, "connectgaps": False,
+            "customdata": [[part_id(column, at)] for at in days],
             "line": {"color": colour, "width": 2.2, "dash": DASHES[place % len(DASHES)]}, "cliponaxis": False,
             "marker": {"color": colour, "size": 5, "symbol": SYMBOLS[place % len(SYMBOLS)]},
             "hovertemplate": "%{text}<extra></extra>", "name": words,
@@ -154,7 +160,8 @@ def bands_over_time(frame: pl.DataFrame, *, axis: str, bands: Sequence[tuple[str
         pattern = {"shape": PATTERNS[place % len(PATTERNS)], "fgcolor": BACKGROUND, "size": 8, "solidity": 0.14,
                    "fillmode": "overlay"}  # fmt: skip
         data.append({
-            "type": "scatter", "mode": "lines", "x": days, "y": values, "text": told, "fill": "tozeroy",
+            "type": "scatter", "mode": "lines+markers", "x": days, "y": values, "text": told, "fill": "tozeroy",
+            "customdata": [[part_id(column, at)] for at in days], "marker": {"color": colour, "size": 3},
             "fillcolor": colour, "fillpattern": {**pattern, "bgcolor": colour}, "line": {"color": colour, "width": 1},
             "hovertemplate": "%{text}<extra></extra>", "name": words,
         })  # fmt: skip
@@ -168,7 +175,8 @@ def portfolio(frame: pl.DataFrame, *, as_of: datetime) -> Figure:
     `approved_at`. Full: approved. Hollow: planned, crossed once past its date. Grey ghost: baseline.
     """
     rows = frame.to_dicts()
-    names = {label: short(label, 28) for label in list(dict.fromkeys(row["label"] for row in rows))[::-1]}
+    labels = list(dict.fromkeys(row["label"] for row in rows))[::-1]
+    names = dict(zip(labels, row_names(labels), strict=True))
     bars_: dict[str, list[Any]] = {"x": [], "y": []}
     for label, name in names.items():
         mine = [row for row in rows if row["label"] == label]
@@ -224,6 +232,7 @@ def forecasts(frame: pl.DataFrame, *, gates: Sequence[str]) -> Figure:
         data.append({
             "type": "scatter", "mode": "lines+markers", "x": [iso(at) for at in mine["reported_on"]],
             "y": [iso(at) for at in mine["forecast_on"]], "text": told, "name": short(gate, 22),
+            "customdata": [[gate]] * mine.height,
             "line": {"color": colour, "width": 1.8, "shape": "hv", "dash": DASHES[place % len(DASHES)]},
             "marker": {"color": colour, "size": [10 if a else 6 for a in mine["is_actual"]],
                        "symbol": ["diamond" if a else SYMBOLS[place % len(SYMBOLS)] for a in mine["is_actual"]]},
@@ -262,21 +271,22 @@ _LANE_LOOKS = {
 }  # fmt: skip
 
 
-def story(frame: pl.DataFrame, *, as_of: datetime) -> Figure:
-    """Everything that happened to a project, a lane for each kind: `lane`, `at`, `what`."""
+def story(frame: pl.DataFrame, *, as_of: datetime, is_running: bool = True) -> Figure:
+    """Everything that happened to a project, a lane for each kind: `id`, `lane`, `at`, `what`."""
     lanes = [lane for lane in LANES if lane in set(frame["lane"])][::-1]
     data = []
     for lane in lanes:
         mine = frame.filter(pl.col("lane") == lane).head(MOST_MARKS // len(LANES)).to_dicts()
         told = [f"{day(row['at'])}<br>{row['what']}" for row in mine]
-        marks = dots_at([iso(row["at"]) for row in mine], [lane] * len(mine), told)
+        marks = dots_at([iso(row["at"]) for row in mine], [lane] * len(mine), told, [str(row["id"]) for row in mine])
         colour, symbol = _LANE_LOOKS[lane]
         marks["marker"] = look(colour, symbol, 9) | {"opacity": 0.85, "line": {"width": 1.5, "color": colour}}
         data.append(marks)
     layout = rows_template(lanes, "")
     time_axis(layout)
     layout["yaxis"]["showgrid"] = True
-    _now(layout, as_of)
+    if is_running:
+        _now(layout, as_of)
     return {"data": data, "layout": layout}
 
 
@@ -285,7 +295,7 @@ def gate_timeline(frame: pl.DataFrame, *, as_of: datetime) -> Figure:
     the plan in force, a full diamond for the approval. Waived and cancelled gates have no bar.
     """
     rows = frame.to_dicts()[::-1]
-    names = [f"{row['sequence'] or ''} {short(row['gate_label'])}" for row in rows]
+    names = row_names([f"{row['sequence'] or ''} {row['gate_label']}" for row in rows])
     bars_: dict[str, list[Any]] = {"x": [], "y": []}
     for name, row in zip(names, rows, strict=True):
         end = row["approved_at"] or (as_of if row["status"] in OPEN else None)
@@ -301,7 +311,8 @@ def gate_timeline(frame: pl.DataFrame, *, as_of: datetime) -> Figure:
     ):
         mine = [(name, row) for name, row in zip(names, rows, strict=True) if row[column] is not None]
         told = [f"{row['gate_label']}<br>{words} {day(row[column])}" for _, row in mine]
-        marks = dots_at([iso(row[column]) for _, row in mine], [name for name, _ in mine], told)
+        ids = [row["gate_id"] for _, row in mine]
+        marks = dots_at([iso(row[column]) for _, row in mine], [name for name, _ in mine], told, ids)
         data.append({**marks, "marker": look(colour, symbol, size), "name": words})
     layout = with_legend(rows_template(names, ""))
     time_axis(layout)

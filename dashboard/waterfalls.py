@@ -15,6 +15,14 @@ _CONTRACT = (
 )  # fmt: skip
 _TOTALS = ("original contract", "contract now", "invoiced, without tax", "invoiced, with tax", "open")
 _APART = ("pending, apart",)
+# Each step's amount in a row of `contracts`.
+AMOUNTS = {
+    "original contract": "original_amount", "approved additions": "added_amount",
+    "approved deductions": "deducted_amount", "contract now": "current_amount", "pending, apart": "pending_amount",
+    "left to invoice": "left_to_invoice_amount", "exchange differences": "exchange_amount",
+    "invoiced, without tax": "invoiced_amount", "tax": "tax_amount", "invoiced, with tax": "billed_amount",
+    "paid": "paid_amount", "retained": "retained_amount", "written off": "written_off_amount", "open": "open_amount",
+}  # fmt: skip
 
 
 def contract(steps: pl.DataFrame) -> pl.DataFrame:

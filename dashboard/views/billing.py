@@ -7,7 +7,8 @@ import streamlit as st
 
 from dashboard import charts, explain, figures, layout, tiles
 from dashboard.chart_template import ACCENT, MOST_MARKS, OCHRE, SECOND, SOFT, WARN
-from dashboard.data import Reading
+from dashboard.charts import Mark
+from dashboard.data import Reading, catalogue
 from dashboard.tiles import Tile
 
 LEAD = "What is approved and not billed, how long bills take to go out, and why planned billing slipped."
@@ -77,9 +78,12 @@ def _by_owner(reading: Reading) -> None:
         alt=f"Amount approved and not billed by {OWNERS[by]}, split by age",
         about=by,
         at=row,
-        picks=True,
     )
-    charts.rows_behind(reading, "B10", chosen, "by_owner", **{by: tuple(chosen)})
+    marks = [
+        Mark("B10", f"{owner}, {part} days", {by: (owner,), "unbilled_bucket": (part,)})
+        for part, owner in map(figures.parts_of, chosen)
+    ]
+    charts.rows_behind(reading, "by_owner", marks)
 
 
 def _spread(answer: pl.DataFrame, by: str, part: str, parts: list[str]) -> pl.DataFrame:
@@ -107,7 +111,6 @@ def _unbilled(reading: Reading) -> None:
             f, x="Days since approval", y=f"Not billed ({reading.currency}, logarithmic)", currency=reading.currency
         ),
         alt="Amount not billed against days since approval, a mark per gate or change order",
-        picks=True,
     )
     shown = frame.filter(pl.col("id").cast(pl.String).is_in(chosen)) if chosen else frame
     names = {"owed_for": "For", "age_days": "Age (days)", "amount": f"Not billed ({reading.currency})"}
@@ -120,19 +123,25 @@ def _distribution(reading: Reading) -> None:
     words += f". The lines count {whole['open_n']:,} unbilled gates so far (Kaplan–Meier)" if whole["open_n"] else ""
     row = explain.section(reading, "How long bills take", words, "B1")
     dots = reading.distribution("B1", MOST_MARKS)
-    charts.chart(
+    chosen = charts.chart(
         reading,
         "lag",
         dots.select("label", "day", "value"),
         lambda f: figures.histogram(
             f,
-            axis="Elapsed days from approval to invoice",
+            axis=f"{charts.clock(reading, 'B1').capitalize()} days from approval to invoice",
             counted="% of allocations",
             lines={"P50": whole["value"], "P85": whole["p85"]},
         ),
         alt="Distribution of days from approval to invoice",
         at=row,
     )
+    lag = charts.own_column(reading, catalogue()["B1"], "billing_lag_days")
+    marks = []
+    for low, high in map(figures.parts_of, chosen):
+        within = (pl.col(lag) >= float(low)) & (pl.col(lag) < float(high))
+        marks.append(Mark("B1", f"{low} to {high} days", only=within))
+    charts.rows_behind(reading, "lag", marks)
 
 
 def _slippage(reading: Reading) -> None:
@@ -152,16 +161,19 @@ def _slippage(reading: Reading) -> None:
         ),
         alt="Planned billing that slipped, by team and cause",
         at=row,
-        picks=True,
     )
-    charts.rows_behind(reading, "B13", chosen, "slippage", owner_team=tuple(chosen))
+    marks = [
+        Mark("B13", f"{team}, {cause}", {"owner_team": (team,), "cause": (cause,)})
+        for cause, team in map(figures.parts_of, chosen)
+    ]
+    charts.rows_behind(reading, "slippage", marks)
 
 
 def _by_client(reading: Reading) -> None:
     found = reading.answer("B1", "client").rename({"client": "label"}).filter(pl.col("n") > 0)
     known = found.filter(pl.col("value").is_not_null()).sort("value", descending=True)
     few = found.height - known.height
-    words = "Dot: P50. Tick: P85, by Kaplan–Meier where gates are unbilled. Bold: allocations. Elapsed days"
+    words = "Dot: P50. Tick: P85, by Kaplan–Meier where gates are unbilled. Bold: allocations"
     words += f". The slowest {SHOWN} of {known.height}" if known.height > SHOWN else ""
     words += f". {few:,} clients have fewer than 6 allocations: too few" if few else ""
     row = explain.section(reading, "Billing lag by client", words, "B1", "client")
@@ -169,12 +181,11 @@ def _by_client(reading: Reading) -> None:
         reading,
         "lag_by_client",
         known.head(SHOWN),
-        lambda f: figures.percentile_ranges(f, axis="Billing lag (elapsed days)"),
+        lambda f: figures.percentile_ranges(f, axis=f"Billing lag ({charts.clock(reading, 'B1')} days)"),
         alt="Median and 85th percentile of billing lag for each client",
         at=row,
-        picks=True,
     )
-    charts.rows_behind(reading, "B1", chosen, "lag_by_client", client=tuple(chosen))
+    charts.rows_behind(reading, "lag_by_client", charts.of_values("B1", "client", chosen))
 
 
 def _early(reading: Reading) -> None:
@@ -185,5 +196,5 @@ def _early(reading: Reading) -> None:
         layout.nothing(reading, "Nothing was billed before its gate's approval.")
         return
     frame = rows.select(EARLY).sort("amount", descending=True)
-    names = {"number": "Invoice", "billing_lag_days": "Lag (days)"}
+    names = {"number": "Invoice", "billing_lag_days": "Lag (elapsed days)"}
     charts.ledger(reading, frame, key="early", mart="gate_billing", names=names, at=row)

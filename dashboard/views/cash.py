@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 import polars as pl
 import streamlit as st
 
 from dashboard import charts, explain, figures, layout, tiles, timelines
 from dashboard.chart_template import ACCENT, GOOD, MUTED, OCHRE, SECOND, SOFT, WARN
-from dashboard.data import Reading
+from dashboard.charts import Mark
+from dashboard.data import Reading, catalogue
 from dashboard.numbers import day
 from dashboard.tiles import Tile
 from dashboard.waterfalls import placed
@@ -73,9 +77,8 @@ def _aging(reading: Reading) -> None:
             ),
             alt="Open balance of invoices by days past due",
             at=row,
-            picks=True,
         )
-        charts.rows_behind(reading, "B8", chosen, "aging", aging_bucket=tuple(chosen))
+        charts.rows_behind(reading, "aging", charts.of_values("B8", "aging_bucket", chosen))
         return
     whole = reading.answer("B8", by).select(pl.col(by).alias("label"), pl.col("value").alias("whole"))
     wide = reading.answer("B8", by, "aging_bucket").pivot(on="aging_bucket", index=by, values="value")
@@ -93,9 +96,12 @@ def _aging(reading: Reading) -> None:
         alt=f"Open balance by {by} and days past due",
         about=by,
         at=row,
-        picks=True,
     )
-    charts.rows_behind(reading, "B8", chosen, "aging_by", **{by: tuple(chosen)})
+    marks = [
+        Mark("B8", f"{name}, {part}", {by: (name,), "aging_bucket": (part,)})
+        for part, name in map(figures.parts_of, chosen)
+    ]
+    charts.rows_behind(reading, "aging_by", marks)
 
 
 def _dso(reading: Reading) -> None:
@@ -106,7 +112,7 @@ def _dso(reading: Reading) -> None:
     for measure, column in named:
         found = reading.series(measure, "month").select(pl.col("period").alias("day"), pl.col("value").alias(column))
         frame = frame.join(found, on="day", how="full", coalesce=True)
-    charts.chart(
+    chosen = charts.chart(
         reading,
         "dso",
         frame.sort("day"),
@@ -118,13 +124,20 @@ def _dso(reading: Reading) -> None:
         alt="Days sales outstanding by month, simple, counted back and best possible",
         at=row,
     )  # fmt: skip
+    asked = {column: (measure, "entries of") for measure, column in named}
+    marks = [
+        replace(mark, only=pl.col("occurred_on") >= mark.span[0], first=("occurred_on", "amount"))
+        for mark in charts.months(reading, chosen, asked)
+        if mark.span
+    ]
+    charts.rows_behind(reading, "dso", marks)
 
 
 def _roll_forward(reading: Reading) -> None:
     found = reading.answer("B17")
     words = "From what was owed before the period to what is owed at its end; every step adds up"
     row = explain.section(reading, "Receivables roll-forward", words, "B17", key="roll_forward")
-    charts.chart(
+    chosen = charts.chart(
         reading,
         "roll_forward",
         placed(found.select(pl.col("step").alias("label"), "value", "n"), ENDS),
@@ -132,6 +145,17 @@ def _roll_forward(reading: Reading) -> None:
         alt="Opening receivables, what was invoiced, credited, paid and written off, and closing receivables",
         at=row,
     )
+    charts.rows_behind(reading, "roll_forward", [_step(reading, step) for step in chosen])
+
+
+def _step(reading: Reading, step: str) -> Mark:
+    """The entries that a step of the roll-forward adds up."""
+    since = reading.span()[0] or reading.as_of.date() - timedelta(days=(catalogue()["B17"].window or 1) - 1)
+    within = pl.col("occurred_on") >= since
+    only = {"Opening": ~within, "Closing": pl.lit(value=True)}.get(step)
+    kinds = {"Retained and released": ("retained", "released")}.get(step, (step.lower().replace(" ", "_"),))
+    only = within & pl.col("kind").is_in(kinds) if only is None else only
+    return Mark("B17", step, only=only, first=("amount", "occurred_on"))
 
 
 def _to_cash(reading: Reading) -> None:
@@ -140,14 +164,20 @@ def _to_cash(reading: Reading) -> None:
     ).sort("cash_cycle_days", descending=True, nulls_last=True)  # fmt: skip
     words = f"Days from start to money, a bar per gate paid in full; the {SHOWN} slowest of {paid.height:,}"
     row = explain.section(reading, "Gate to cash", words, "B3p", key="to_cash")
-    charts.chart(
+    chosen = charts.chart(
         reading,
         "to_cash",
-        paid.select(GATES).head(SHOWN),
+        paid.select(GATES).rename({"gate_id": "id"}).head(SHOWN),
         lambda f: figures.stacked(f, axis="Elapsed days", unit="days", parts=PARTS),
         alt="Days of each paid gate with the firm, with the client, not billed and not paid",
         at=row,
     )
+    ids = [gate for _, gate in map(figures.parts_of, chosen)]
+    columns = tuple(name for name, _, _ in PARTS)
+    marks = (
+        [Mark("B3p", "the gate chosen", {"gate_id": tuple(ids)}, first=("cash_cycle_days", *columns))] if ids else []
+    )
+    charts.rows_behind(reading, "to_cash", marks)
 
 
 def _open(reading: Reading) -> None:

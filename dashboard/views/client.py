@@ -20,8 +20,10 @@ from dashboard.numbers import day, instant, plain, worded
 LEAD = "What a client may be shown of its own projects: milestones, what is waited for, papers, the next payment."
 GATES = ["project", "sequence", "gate_label", "status", "due_on", "approved_at"]
 ASKED = ["project", "gate_label", "submitted_at", "waiting_days"]
-PAPERS = ["project", "gate_label", "type", "received_at", "expires_on", "is_missing"]
+PAPERS = ["project", "gate_label", "type", "is_missing"]
 BILLS = ["number", "project", "issued_at", "due_on", "total_amount_local", "open_amount_local", "currency"]
+CALLED = {"gate_label": "Milestone", "type": "Paper", "is_missing": "Already late", "number": "Bill",
+          "total_amount_local": "Total", "open_amount_local": "Open"}  # fmt: skip
 MEASURES = ("F1", "F5w", "F8")
 SEEN = {"approved": "approved", "awaiting_decision": "waits for a decision", "in_progress": "in progress",
         "changes_requested": "being changed", "not_started": "not started"}  # fmt: skip
@@ -36,7 +38,7 @@ def page(reading: Reading) -> None:
     reading.sheets.about.clear()  # the filters may name other clients
     reading.sheets.title = f"{name}: milestones"
     reading.sheets.about += [("client", name), ("as of", instant(reading.as_of))]
-    layout.part(name)
+    layout.part(name, "mp-client")
     gates = _gates(reading, chosen)
     asked = _asked(reading, chosen)
     papers = _papers(reading, chosen)
@@ -44,16 +46,13 @@ def page(reading: Reading) -> None:
     layout.facts(_facts(gates, asked, papers, bills))
     _share(reading.sheets, name, reading)
     _timeline(reading, chosen, gates)
-    left, right = st.columns(2, gap="large")
-    with left:
-        words = "Sent for your decision, longest first"
-        _list(reading, asked, title="Waiting for you", words=words, none="Nothing waits for you.", key="asked")
-        words = "Asked for and not in hand"
-        _list(reading, papers, title="Papers we need", words=words, none="Every paper is here.", key="papers")
-    with right:
-        words = "Open ones first, in their own currency"
-        _list(reading, bills, title="Bills", words=words, none="No bill has been sent.", key="bills")
-        _benchmark(reading, chosen)
+    words = "Sent for your decision, longest first"
+    _list(reading, asked, title="Waiting for you", words=words, none="Nothing waits for you.", key="asked")
+    words = "Asked for and not in hand"
+    _list(reading, papers, title="Papers we need", words=words, none="Every paper is here.", key="papers")
+    words = "Open ones first, in their own currency"
+    _list(reading, bills, title="Bills", words=words, none="No bill has been sent.", key="bills")
+    _benchmark(reading, chosen)
 
 
 def _choose(reading: Reading) -> str | None:
@@ -166,14 +165,15 @@ def _share(sheets: Sheets, name: str, reading: Reading) -> None:
 
 def _timeline(reading: Reading, client_id: str, gates: pl.DataFrame) -> None:
     layout.section(
-        "Milestones", "Full: approved. Hollow: planned. Crossed: past its date. Grey: first plan. Days in UTC"
+        "Milestones",
+        "Full: approved. Hollow: planned. Crossed: past its date. Grey: first plan. Choose one to see it alone",
     )
     if gates.is_empty():
         layout.empty(
             "No milestone is shown to this client.", "Gates appear here once their tool shows them to the client."
         )
         return
-    charts.chart(
+    chosen = charts.chart(
         reading,
         "client_gates",
         charts.told_apart(gates),
@@ -183,14 +183,15 @@ def _timeline(reading: Reading, client_id: str, gates: pl.DataFrame) -> None:
     )
     reading.sheets.tables.clear()  # what the figure needs is more than the client is shown
     apart = charts.told_apart(gates).with_columns(pl.col("label").alias("project"), pl.col("status").replace(SEEN))
-    shown = apart.select(GATES)
+    apart = apart.filter(pl.col("gate_id").is_in(chosen)) if chosen else apart
+    shown = apart.select(GATES).sort("project", "sequence", maintain_order=True)
     charts.ledger(
         reading,
         shown,
         key="client_milestones",
         mart="gates",
         names={"sequence": "No.", "gate_label": "Milestone"},
-        at=st.container(),
+        at=layout.tools(),
         title="Milestones",
     )
 
@@ -200,9 +201,7 @@ def _list(reading: Reading, frame: pl.DataFrame, *, title: str, words: str, none
     if frame.is_empty():
         layout.empty(none, "There is nothing to do here.")
         return
-    charts.ledger(
-        reading, frame, key=f"client_{key}", names={"gate_label": "Milestone", "type": "Paper"}, at=row, title=title
-    )
+    charts.ledger(reading, frame, key=f"client_{key}", names=CALLED, at=row, title=title)
 
 
 def _benchmark(reading: Reading, client_id: str) -> None:
@@ -213,7 +212,7 @@ def _benchmark(reading: Reading, client_id: str) -> None:
     for measure in MEASURES:
         about = catalogue()[measure]
         question = reading.question(measure)
-        bare = type(question)(measure, (), {}, since, until)
+        bare = type(question)(measure, (), {}, since, until, question.clock)
         row = reading.store.benchmark(bare, client_id).row(0, named=True)
         others = row["others_value"]
         told.append({

@@ -83,9 +83,8 @@ def _fixes(reading: Reading) -> None:
         lambda f: figures.bars(f, axis="Records at fault", unit="count"),
         alt="Number of records at fault, by fault",
         at=row,
-        picks=True,
     )
-    charts.rows_behind(reading, "M3f", chosen, "fixes", fault=tuple(chosen))
+    charts.rows_behind(reading, "fixes", charts.of_values("M3f", "fault", chosen))
 
 
 def _sources(reading: Reading) -> None:

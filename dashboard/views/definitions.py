@@ -37,7 +37,10 @@ def page(reading: Reading) -> None:
         )
         st.markdown(rules()[catalogue()[chosen].rule])
         explain.button(reading, chosen, "definition")
-    layout.definitions(found)
+    for initial, title in FAMILIES.items():
+        if mine := [one for one in found if one.id[0] == initial]:
+            layout.part(title)
+            layout.definitions(mine)
     for about in found:
         reading.sheets.definitions[about.id] = (about.label, about.definition, "")
 

@@ -7,20 +7,17 @@ import streamlit as st
 
 from dashboard import charts, explain, figures, layout, tiles, timelines
 from dashboard.chart_template import ACCENT, GOOD, MOST_LINES, MOST_MARKS, OCHRE, SOFT, WARN
+from dashboard.charts import Mark
 from dashboard.data import Reading
+from dashboard.numbers import day
 from dashboard.tiles import Tile
 from models.measure import Bucket
 
 LEAD = "How long gates take from start to final approval, which open ones are late, and who holds them meanwhile."
-AXIS = "Gate cycle time (elapsed days)"
 BUCKETS: tuple[Bucket, ...] = ("week", "month")
 WITH_OPEN, FINISHED = "open gates too", "finished gates alone"
 BY = {"playbook": "playbook", "owner_team": "team", "firm": "firm"}
 STATES = (("approved", "approved", ACCENT), ("awaiting_decision", "submitted", SOFT), ("in_progress", "started", OCHRE))
-PICKED = [
-    "project_id", "gate_label", "client", "project", "status", "started_at", "approved_at", "cycle_days", "age_days",
-    "rework_count", "source_url",
-]  # fmt: skip
 
 
 def page(reading: Reading) -> None:
@@ -54,36 +51,32 @@ def _finished(reading: Reading) -> None:
     thinned = "" if dots.height == whole["n"] else f", {dots.height:,} of them drawn, evenly by length"
     words = f"A dot per approved gate on the day it began, n = {whole['n']:,}{thinned}. Choose a dot to see its gate"
     row = explain.section(reading, "Cycle times", words, "F1", key="finished")
-    counted = row.segmented_control(
-        "Lines count", [WITH_OPEN, FINISHED], default=WITH_OPEN, key="lines", required=True,
-        label_visibility="collapsed", help="With open gates so far (Kaplan–Meier), or without, whenever approved",
-    )  # fmt: skip
+    counted = WITH_OPEN
+    if charts.clock(reading, "F1") == "elapsed":  # of finished gates alone only elapsed days are told
+        counted = row.segmented_control(
+            "Lines count", [WITH_OPEN, FINISHED], default=WITH_OPEN, key="lines", required=True,
+            label_visibility="collapsed", help="With open gates so far (Kaplan–Meier), or without, whenever approved",
+        ) or WITH_OPEN  # fmt: skip
     of = whole if counted == WITH_OPEN else alone
     lines = {"P50": of["value"], "P85": of["p85"], "P95": of["p95"]}
     chosen = charts.chart(
         reading,
         "finished",
         dots.select("id", "label", "day", "value"),
-        lambda f: timelines.finished_over_time(f, axis=AXIS, lines=lines),
+        lambda f: timelines.finished_over_time(f, axis=_axis(reading), lines=lines),
         alt="Cycle time of each approved gate by the day it began, with percentiles",
         about=counted,
         at=row,
-        picks=True,
     )
-    _picked(reading, chosen, "finished")
+    charts.gates_behind(reading, "finished", chosen)
 
 
-def _picked(reading: Reading, ids: list[str], key: str) -> None:
-    """The gates behind the marks chosen."""
-    if not ids:
-        return
-    rows = reading.store.table("gates", PICKED, only=(("gate_id", "in", ids),), order=("client", "project"))
-    row = layout.section("Chosen in the figure", "Double-click the figure to let go")
-    charts.ledger(reading, rows, key=f"picked_{key}", mart="gates", at=row, title="")
+def _axis(reading: Reading) -> str:
+    return f"Gate cycle time ({charts.clock(reading, 'F1')} days)"
 
 
 def _aging(reading: Reading) -> None:
-    words = "A mark per open gate against P50, P85 and P95 of approved gates of its kind, whenever approved"
+    words = "A mark per open gate against P50, P85, P95 of approved gates of its kind, whenever approved. Elapsed days"
     row = explain.section(reading, "Open gates against the past", words, "F12")
     frame = (
         reading.rows("F12")
@@ -104,9 +97,8 @@ def _aging(reading: Reading) -> None:
         lambda f: figures.open_against_past(f, past, axis="Age (elapsed days)"),
         alt="Age of each open gate against percentiles of approved gates of its kind",
         at=row,
-        picks=True,
     )
-    _picked(reading, chosen, "aging")
+    charts.gates_behind(reading, "aging", chosen)
 
 
 def _throughput(reading: Reading) -> None:
@@ -116,7 +108,7 @@ def _throughput(reading: Reading) -> None:
         "Per", BUCKETS, default="week", key="bucket", required=True, label_visibility="collapsed"
     )
     last = reading.as_of.date()
-    charts.chart(
+    chosen = charts.chart(
         reading,
         "throughput",
         reading.series("F10", bucket).select(pl.col("period").alias("day"), "value", "n"),
@@ -127,6 +119,7 @@ def _throughput(reading: Reading) -> None:
         about=bucket,
         at=row,
     )
+    charts.rows_behind(reading, "throughput", charts.buckets("F10", chosen, bucket, reading))
 
 
 def _cumulative(reading: Reading) -> None:
@@ -143,7 +136,7 @@ def _cumulative(reading: Reading) -> None:
     for column in columns:
         if column not in frame.columns:
             frame = frame.with_columns(pl.lit(0.0).alias(column))
-    charts.chart(
+    chosen = charts.chart(
         reading,
         "cumulative",
         frame.select("day", *columns),
@@ -151,6 +144,14 @@ def _cumulative(reading: Reading) -> None:
         alt="Gates that had been started, submitted and approved by the end of each week",
         at=row,
     )
+    named = {column: words for column, words, _ in STATES}
+    marks = []
+    for state, monday in map(figures.parts_of, chosen):
+        until = charts.bucket(reading, monday, "week")[1]
+        marks.append(
+            Mark("F16", f"{named[state]} by {day(until)}", {"state": (state,)}, (None, until), first=("entered_on",))
+        )
+    charts.rows_behind(reading, "cumulative", marks)
 
 
 def _split(reading: Reading) -> None:
@@ -161,19 +162,26 @@ def _split(reading: Reading) -> None:
         "owner_team", pl.col("value").alias("client_wait_days")
     )
     frame = work.join(wait, on="owner_team", how="left", maintain_order="left").rename({"owner_team": "label"})
-    charts.chart(
+    chosen = charts.chart(
         reading,
         "split",
         frame.filter(pl.col("work_days").is_not_null()).sort("n", descending=True),
         lambda f: figures.pairs(
             f,
-            axis="Median elapsed days per attempt",
+            axis=f"Median {charts.clock(reading, 'F5')} days per attempt",
             unit="days",
             series=[("work_days", "team works", ACCENT), ("client_wait_days", "client decides", OCHRE)],
         ),
         alt="Median days of team work and of client wait per attempt, by owning team",
         at=row,
     )
+    marks = [
+        Mark("F5", f"work of {team}", {"owner_team": (team,)})
+        if column == "work_days"
+        else Mark("F5w", f"wait for {team}", {"owner_team": (team,), "decided_by_side": ("client",)})
+        for column, team in map(figures.parts_of, chosen)
+    ]
+    charts.rows_behind(reading, "split", marks)
 
 
 def _first_pass(reading: Reading) -> None:
@@ -183,7 +191,7 @@ def _first_pass(reading: Reading) -> None:
         pl.col("period").alias("day"), pl.col("value").alias("first_pass_pct"), "n"
     )
     again = reading.series("F9", "month").select(pl.col("period").alias("day"), pl.col("value").alias("rework_pct"))
-    charts.chart(
+    chosen = charts.chart(
         reading,
         "first_pass",
         first.join(again, on="day", how="full", coalesce=True).sort("day"),
@@ -194,10 +202,13 @@ def _first_pass(reading: Reading) -> None:
         alt="First-pass rate and rework share by month",
         at=row,
     )  # fmt: skip
+    asked = {"first_pass_pct": ("F8", "first decided"), "rework_pct": ("F9", "approved")}
+    charts.rows_behind(reading, "first_pass", charts.months(reading, chosen, asked))
 
 
 def _survival(reading: Reading) -> None:
-    words = "Share of started gates not approved yet, after so many days; waived and cancelled ones never are"
+    words = "Share of started gates not approved yet, after so many days; waived and cancelled ones never are. A mark "
+    words += "where half are done"
     row = explain.section(reading, "Time to approval", words, "F18", key="survival")
     by = row.segmented_control(
         "By", list(BY), default="playbook", key="survival_by", required=True, format_func=BY.__getitem__,
@@ -208,7 +219,7 @@ def _survival(reading: Reading) -> None:
     named = layout.options_of(reading.store)["playbook"]
     largest = counted[by].head(MOST_LINES).to_list()
     frame = reading.curve("F18", by).filter(pl.col(by).is_in(largest)).with_columns(pl.col(by).replace(dict(named)))
-    charts.chart(
+    chosen = charts.chart(
         reading,
         "survival",
         charts.thinned(frame, by, "time"),
@@ -217,19 +228,21 @@ def _survival(reading: Reading) -> None:
         about=by,
         at=row,
     )
+    codes = {words: code for code, words in named.items()} if by == "playbook" else {}
+    marks = [Mark("F18", one, {by: (codes.get(one, one),)}) for one in chosen]
+    charts.rows_behind(reading, "survival", marks)
 
 
 def _by_gate(reading: Reading) -> None:
-    words = "Dot: P50. Tick: P85, by Kaplan–Meier where gates are open. Bold: approved gates. Elapsed days"
+    words = "Dot: P50. Tick: P85, by Kaplan–Meier where gates are open. Bold: approved gates"
     row = explain.section(reading, "By gate", words, "F1", "gate")
     frame = reading.answer("F1", "gate").rename({"gate": "label"}).filter(pl.col("n") > 0)
     chosen = charts.chart(
         reading,
         "by_gate",
         frame.sort("value", descending=True, nulls_last=True),
-        lambda f: figures.percentile_ranges(f, axis=AXIS),
+        lambda f: figures.percentile_ranges(f, axis=_axis(reading)),
         alt="Median and 85th percentile of cycle time for each gate",
         at=row,
-        picks=True,
     )
-    charts.rows_behind(reading, "F1", chosen, "by_gate", gate=tuple(chosen))
+    charts.rows_behind(reading, "by_gate", charts.of_values("F1", "gate", chosen))

@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard import charts, explain, figures, layout, tiles
 from dashboard.chart_template import ACCENT, OCHRE
+from dashboard.charts import Mark
 from dashboard.data import Reading
 from dashboard.tiles import Tile
 
@@ -19,7 +20,8 @@ MISSING = [
     "project_id", "late_days", "type", "gate_label", "client", "project", "submitted_at", "received_at", "expires_on",
     "source_url",
 ]  # fmt: skip
-EDGE = pl.concat_str("from_team", "to_team", separator=" → ").alias("label")
+ARROW = " → "
+EDGE = pl.concat_str("from_team", "to_team", separator=ARROW).alias("label")
 
 
 def page(reading: Reading) -> None:
@@ -45,8 +47,10 @@ def page(reading: Reading) -> None:
 
 
 def _latency(reading: Reading) -> None:
+    days = f"{charts.clock(reading, 'F20')} days"
     words = (
-        "Working days from approval to the next team's start; under zero it began early. Dot: P50. Tick: P85. Bold: n"
+        f"{days.capitalize()} from approval to the next team's start; under zero it began early. Dot: P50. Tick: P85. "
+        "Bold: n"
     )
     row = explain.section(reading, "Latency from team to team", words, "F20", "from_team", "to_team", key="latency")
     frame = reading.answer("F20", "from_team", "to_team").filter(pl.col("n") > 0).with_columns(EDGE)
@@ -54,35 +58,41 @@ def _latency(reading: Reading) -> None:
         reading,
         "latency",
         frame.sort("value", descending=True, nulls_last=True),
-        lambda f: figures.percentile_ranges(f, axis="Approval to start (working days)"),
+        lambda f: figures.percentile_ranges(f, axis=f"Approval to start ({days})"),
         alt="Median and 85th percentile of hand-off latency from team to team",
         at=row,
-        picks=True,
     )
-    edges = frame.filter(pl.col("label").is_in(chosen[:1]))  # of two edges, teams could be paired that never met
-    teams = {name: tuple(edges[name].to_list()) for name in ("from_team", "to_team")}
-    charts.rows_behind(reading, "F20", chosen[:1], "latency", **teams)
+    charts.rows_behind(reading, "latency", [_edge("F20", one) for one in chosen])
+
+
+def _edge(measure: str, label: str, words: str = "") -> Mark:
+    from_team, _, to_team = label.partition(ARROW)
+    return Mark(measure, f"{words} {label}".strip(), {"from_team": (from_team,), "to_team": (to_team,)})
 
 
 def _steps(reading: Reading) -> None:
-    words = "P50 working days: until the next team was told, and from then until it took the work on. Bold: hand-offs"
+    days = f"{charts.clock(reading, 'F20n')} days"
+    words = f"P50 {days}: until the next team was told, and from then until it took the work on. Bold: hand-offs"
     row = explain.section(reading, "Where the time goes", words, "F20n", "from_team", "to_team", key="steps")
     told = reading.answer("F20n", "from_team", "to_team").select(EDGE, pl.col("value").alias("notice_days"), "n")
     taken = reading.answer("F20a", "from_team", "to_team").select(EDGE, pl.col("value").alias("acceptance_days"))
     frame = told.join(taken, on="label", how="left", maintain_order="left")
-    charts.chart(
+    chosen = charts.chart(
         reading,
         "steps",
         frame.filter(pl.col("notice_days").is_not_null()).sort("notice_days", descending=True),
         lambda f: figures.pairs(
             f,
-            axis="Median working days",
+            axis=f"Median {days}",
             unit="days",
             series=[("notice_days", "until told", ACCENT), ("acceptance_days", "from there until taken on", OCHRE)],
         ),
-        alt="Median working days until the next team was told, and until it took the work on",
+        alt="Median days until the next team was told, and until it took the work on",
         at=row,
     )
+    asked = {"notice_days": ("F20n", "until told,"), "acceptance_days": ("F20a", "until taken on,")}
+    marks = [_edge(asked[column][0], label, asked[column][1]) for column, label in map(figures.parts_of, chosen)]
+    charts.rows_behind(reading, "steps", marks)
 
 
 def _readiness(reading: Reading, by: str, title: str) -> None:
@@ -97,9 +107,8 @@ def _readiness(reading: Reading, by: str, title: str) -> None:
         lambda f: figures.bars(f, axis="% of required documents ready", unit="%", warn=low),
         alt=f"Share of required documents that were ready, by {by.replace('_', ' ')}",
         at=row,
-        picks=True,
     )
-    charts.rows_behind(reading, "F21", chosen, f"readiness_{by}", **{by: tuple(chosen)})
+    charts.rows_behind(reading, f"readiness_{by}", charts.of_values("F21", by, chosen))
 
 
 def _open(reading: Reading) -> None:

@@ -13,7 +13,7 @@ from dashboard.tiles import Tile
 from models.measure import Bucket
 
 LEAD = "What was approved, how long it took, and what is waiting to be billed, paid or decided."
-LISTED = 12
+LISTED = 10
 BUCKETS: tuple[Bucket, ...] = ("week", "month")
 EVERYTHING = "All"
 COLUMNS = ("kind", "project_id", "what", "client", "project", "amount", "days")
@@ -47,7 +47,7 @@ def _throughput(reading: Reading) -> None:
     )
     frame = reading.series("F10", bucket).select(pl.col("period").alias("day"), "value", "n")
     last = reading.as_of.date()
-    charts.chart(
+    chosen = charts.chart(
         reading,
         "throughput",
         frame,
@@ -58,6 +58,7 @@ def _throughput(reading: Reading) -> None:
         about=bucket,
         at=row,
     )
+    charts.rows_behind(reading, "throughput", charts.buckets("F10", chosen, bucket, reading))
 
 
 def _owed(reading: Reading) -> None:
@@ -74,23 +75,23 @@ def _owed(reading: Reading) -> None:
         ),
         alt="Amount approved and not billed, by days since approval",
         at=row,
-        picks=True,
     )  # fmt: skip
-    charts.rows_behind(reading, "B10", chosen, "owed", unbilled_bucket=tuple(chosen))
+    charts.rows_behind(reading, "owed", charts.of_values("B10", "unbilled_bucket", chosen))
 
 
 def _attention(reading: Reading) -> None:
     found = _found(reading)
     words = "Whatever the period, ranked by amount × days; each row leads to its project"
-    layout.section("Needs attention today", words)
+    row = explain.section(reading, "Needs attention today", words, "B10", key="attention")
     kinds = [EVERYTHING, *found["kind"].unique(maintain_order=True).to_list()]
-    kind = st.segmented_control(
-        "Kind", kinds, default=EVERYTHING, key="attention", required=True, label_visibility="collapsed"
+    kind = st.pills(
+        "Kind", kinds, default=EVERYTHING, key="attention", required=True, label_visibility="collapsed", wrap=True
     )
     if kind in kinds and kind != EVERYTHING:
         found = found.filter(pl.col("kind") == kind)
     ranked = found.sort(pl.col("amount") * pl.col("days"), descending=True, nulls_last=True)
     reading.sheets.tables.append(Table("Needs attention", words, ranked))
+    charts.as_csv(ranked, key="attention", at=row)
     layout.project_list(
         reading,
         [

@@ -7,8 +7,8 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from dashboard import charts, layout, timelines
-from dashboard.data import Reading
+from dashboard import charts, explain, layout, timelines
+from dashboard.data import Reading, mart_columns
 from dashboard.filters import code
 from dashboard.numbers import ABSENT, day, plain
 
@@ -68,6 +68,7 @@ RECORDS = {  # title → mart, columns, order
 
 
 LEAD = "One project's whole story: gates, plans, changes, papers and money, with links to the records behind them."
+QUIET = 60  # days without a fact after which a story has ended
 # lane → mart, its instant, and what is said of a row: columns joined by a dash
 STORY = (
     ("gates", "gate_events", "occurred_at", ("gate_name", "type", "actor")),
@@ -97,23 +98,31 @@ def page(reading: Reading) -> None:
 def _story(reading: Reading, project_id: str) -> None:
     told = []
     for lane, mart, at, words in STORY:
-        rows = reading.of_project(mart, [at, *words], project_id, (at,)).filter(pl.col(at).is_not_null())
+        links = [name for name in ("source_url",) if name in mart_columns(mart)]
+        rows = reading.of_project(mart, [at, *words, *links], project_id, (at,)).filter(pl.col(at).is_not_null())
         said = pl.concat_str([pl.col(word).cast(pl.String) for word in words], separator=" – ", ignore_nulls=True)
+        link = pl.col("source_url") if "source_url" in rows.columns else pl.lit(None, pl.String).alias("source_url")
         told.append(rows.select(pl.lit(lane).alias("lane"), pl.col(at).cast(pl.Datetime("us")).alias("at"),
-                                said.str.replace_all("_", " ").alias("what")))  # fmt: skip
-    frame = pl.concat(told).sort("at")
+                                said.str.replace_all("_", " ").alias("what"), link))  # fmt: skip
+    frame = pl.concat(told).sort("at").with_row_index("id")
     row = layout.section(
         "The whole story", f"Everything on record, n = {frame.height:,}; a lane for each kind, times in UTC"
     )
-    charts.chart(
+    last = max((one for one in frame["at"]), default=None)
+    is_running = last is None or (reading.as_of.replace(tzinfo=None) - last).days < QUIET
+    chosen = charts.chart(
         reading,
         "story",
         frame,
-        lambda f: timelines.story(f, as_of=reading.as_of),
+        lambda f: timelines.story(f, as_of=reading.as_of, is_running=is_running),
         alt="Everything that happened to the project on a time line",
         about=project_id,
         at=row,
     )
+    if chosen:
+        mine = frame.filter(pl.col("id").cast(pl.String).is_in(chosen)).select("at", "lane", "what", "source_url")
+        below = layout.section("Chosen in the figure", "Double-click the figure to let go")
+        charts.ledger(reading, mine, key="behind_story", at=below, title="")
 
 
 def _choose(reading: Reading) -> str | None:
@@ -169,12 +178,12 @@ def _facts(reading: Reading, fact: dict[str, Any]) -> None:
 
 def _timeline(reading: Reading, project_id: str) -> None:
     words = "Plan against what happened. Hollow diamond: baseline. Tick: plan in force. Days in UTC"
-    row = layout.section("Gates", words)
+    row = explain.section(reading, "Gates", words, "F1", key="gates_of_project", project_id=(project_id,))
     gates = reading.of_project("gates", GATES, project_id, order=("sequence", "gate_label"))
     if gates.is_empty():
         layout.empty("This project has no gates on record.", "They appear here once its source sends them.")
         return
-    charts.chart(
+    chosen = charts.chart(
         reading,
         "timeline",
         gates,
@@ -182,6 +191,7 @@ def _timeline(reading: Reading, project_id: str) -> None:
         alt="Each gate's start, baseline date, plan in force and approval on a time line",
         about=project_id,
     )
+    charts.gates_behind(reading, "timeline", chosen)
     charts.ledger(reading, gates, key="gates", mart="gates", names={"sequence": "No."}, at=row)
 
 
@@ -198,4 +208,4 @@ def _records(reading: Reading, project_id: str) -> None:
                 )
                 continue
             key = name.lower().replace(" ", "_")
-            charts.ledger(reading, frame, key=key, mart=RECORDS[name][0], at=st.container())
+            charts.ledger(reading, frame, key=key, mart=RECORDS[name][0], at=layout.tools())

@@ -8,6 +8,7 @@ import streamlit as st
 from dashboard import charts, explain, figures, layout, tiles, timelines
 from dashboard.chart_template import ACCENT, MOST_LINES, OCHRE
 from dashboard.data import Reading
+from dashboard.numbers import plural
 from dashboard.tiles import Tile
 
 LEAD = "What was planned against what happened, how forecasts moved since, and what is overdue."
@@ -15,6 +16,7 @@ SHOWN = 22
 GATES = [
     "gate_id", "project_id", "client", "project", "gate_label", "started_at", "approved_at", "baseline_on", "due_on",
 ]  # fmt: skip
+PLANS = ["project_id", "gate_label", "recorded_at", "version", "due_on", "moved_days", "is_baseline", "reason"]
 OVERDUE = [
     "project_id", "schedule_variance_days", "gate_label", "client", "project", "owner_team", "status", "baseline_on",
     "due_on", "plan_change_count", "source_url",
@@ -50,12 +52,12 @@ def _portfolio(reading: Reading) -> None:
     shown = active.head(SHOWN)
     words = "Full: approved. Hollow: planned. Crossed: overdue. Grey: baseline. Days in UTC. "
     words += f"The {shown.height:,} latest of {active.height:,} active projects, by kickoff"
-    row = layout.section("Plan and progress", words)
+    row = explain.section(reading, "Plan and progress", words, "S1", key="portfolio")
     gates = reading.table(
         "gates", GATES, ("project_id", "in", shown["project_id"].to_list()), ("status", "<>", "waived")
     )
     frame = charts.told_apart(shown.join(gates, on="project_id", how="inner", maintain_order="left"))
-    charts.chart(
+    chosen = charts.chart(
         reading,
         "portfolio",
         frame.drop("kickoff_at"),
@@ -63,6 +65,7 @@ def _portfolio(reading: Reading) -> None:
         alt="Each active project's gates on a time line: baseline, planned, approved and overdue",
         at=row,
     )
+    charts.gates_behind(reading, "portfolio", chosen)
 
 
 def _on_time(reading: Reading) -> None:
@@ -70,7 +73,7 @@ def _on_time(reading: Reading) -> None:
     row = explain.section(reading, "On time", words, "S2")
     now = reading.series("S2", "month").select(pl.col("period").alias("day"), pl.col("value").alias("plan_pct"), "n")
     first = reading.series("S2b", "month").select(pl.col("period").alias("day"), pl.col("value").alias("baseline_pct"))
-    charts.chart(
+    chosen = charts.chart(
         reading,
         "on_time",
         now.join(first, on="day", how="full", coalesce=True).sort("day"),
@@ -81,6 +84,8 @@ def _on_time(reading: Reading) -> None:
         alt="Share of gates approved by their date, by month",
         at=row,
     )  # fmt: skip
+    asked = {"plan_pct": ("S2", "due by the plan"), "baseline_pct": ("S2b", "due by the baseline")}
+    charts.rows_behind(reading, "on_time", charts.months(reading, chosen, asked))
 
 
 def _changes(reading: Reading) -> None:
@@ -95,9 +100,8 @@ def _changes(reading: Reading) -> None:
         lambda f: figures.bars(f, axis="Changes of a planned date", unit="count", warn=("no reason",)),
         alt="Number of plan changes for each reason",
         at=row,
-        picks=True,
     )
-    charts.rows_behind(reading, "S5", chosen, "plan_changes", reason=tuple(chosen))
+    charts.rows_behind(reading, "plan_changes", charts.of_values("S5", "reason", chosen))
 
 
 def _trend(reading: Reading) -> None:
@@ -114,21 +118,26 @@ def _trend(reading: Reading) -> None:
         return
     projects = moved.unique("project_id", maintain_order=True)
     names = {r["project_id"]: f"{r['client']} · {r['project']}" for r in projects.to_dicts()}
-    chosen = st.selectbox(
+    project = st.selectbox(
         "Project", list(names), key="trend_project", format_func=names.__getitem__, label_visibility="collapsed",
         help="The project whose forecast slipped most stands first",
     )  # fmt: skip
-    frame = _forecasts(reading, str(chosen))
+    frame = _forecasts(reading, str(project))
     gates = frame["gate"].unique(maintain_order=True).head(MOST_LINES).to_list()
-    charts.chart(
+    chosen = charts.chart(
         reading,
         "trend",
         frame.filter(pl.col("gate").is_in(gates)),
         lambda f: timelines.forecasts(f, gates=gates),
         alt="Forecast date of each gate by the day it was reported",
-        about=chosen,
+        about=project,
         at=row,
     )
+    if chosen:
+        plans = reading.of_project("gate_plans", PLANS, str(project), ("gate_label", "recorded_at"))
+        mine = plans.filter(pl.col("gate_label").is_in(chosen))
+        below = layout.section(f"Behind {' and '.join(chosen)}", f"{plural(mine.height, 'report')} of its date")
+        charts.ledger(reading, mine, key="behind_trend", mart="gate_plans", at=below, title="")
 
 
 def _forecasts(reading: Reading, project_id: str) -> pl.DataFrame:
@@ -149,7 +158,8 @@ def _forecasts(reading: Reading, project_id: str) -> pl.DataFrame:
 
 def _overdue(reading: Reading) -> None:
     rows = reading.table("gates", OVERDUE, ("is_overdue", "=", True), order=("due_on",))
-    row = layout.section("Overdue", f"Open after the date planned now, longest first, n = {rows.height:,}")
+    words = f"Open after the date planned now, longest first, n = {rows.height:,}"
+    row = explain.section(reading, "Overdue", words, "S1", key="overdue")
     if rows.is_empty():
         layout.nothing(reading, "No gate is open after its planned date.")
         return

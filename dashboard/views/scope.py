@@ -7,9 +7,10 @@ import streamlit as st
 
 from dashboard import charts, explain, figures, layout, tiles
 from dashboard.chart_template import ACCENT, WARN
+from dashboard.charts import Mark
 from dashboard.data import Reading
 from dashboard.tiles import Tile
-from dashboard.waterfalls import contract
+from dashboard.waterfalls import AMOUNTS, contract
 
 LEAD = "How contracts changed after signature and why, and what was done that nobody agreed to."
 SHOWN = 15
@@ -56,7 +57,7 @@ def _waterfall(reading: Reading) -> None:
     words = "Projects signed in the period, from the contract as signed to what is still open; every step adds up"
     row = explain.section(reading, "From contract to cash", words, "C11")
     found = reading.answer("C11").select(pl.col("step").alias("label"), "value", "n")
-    charts.chart(
+    chosen = charts.chart(
         reading,
         "waterfall",
         contract(found),
@@ -64,6 +65,11 @@ def _waterfall(reading: Reading) -> None:
         alt="The contract as signed, what change orders made of it, what is invoiced, paid and open",
         at=row,
     )
+    marks = [
+        Mark("C11", step, only=pl.col(AMOUNTS[step]) != 0, first=(AMOUNTS[step], "original_amount", "current_amount"))
+        for step in chosen
+    ]
+    charts.rows_behind(reading, "waterfall", marks)
 
 
 def _creep(reading: Reading) -> None:
@@ -77,7 +83,7 @@ def _creep(reading: Reading) -> None:
     agreed = reading.answer("C3a", by).select(by, pl.col("value").alias("agreed"))
     uncovered = reading.answer("C3b", by).select(by, pl.col("value").alias("uncovered"))
     frame = whole.join(agreed, on=by, how="left").join(uncovered, on=by, how="left").rename({by: "label"})
-    charts.chart(
+    chosen = charts.chart(
         reading,
         "creep",
         frame.filter(pl.col("creep_pct") != 0).sort("creep_pct", descending=True, nulls_last=True).head(SHOWN),
@@ -86,6 +92,12 @@ def _creep(reading: Reading) -> None:
         about=by,
         at=row,
     )
+    asked = {"agreed": ("C3a", "late_change_amount"), "uncovered": ("C3b", "extra_work_amount")}
+    marks = []
+    for part, name in map(figures.parts_of, chosen):
+        measure, amount = asked[part]
+        marks.append(Mark(measure, name, {by: (name,)}, first=(amount, "locked_contract_amount")))
+    charts.rows_behind(reading, "creep", marks)
 
 
 def _count(reading: Reading) -> None:
@@ -104,9 +116,8 @@ def _count(reading: Reading) -> None:
         alt=f"Number of change orders for each {by}",
         about=by,
         at=row,
-        picks=True,
     )
-    charts.rows_behind(reading, "C8", chosen, "change_orders", **{by: tuple(chosen)})
+    charts.rows_behind(reading, "change_orders", charts.of_values("C8", by, chosen))
 
 
 def _value(reading: Reading) -> None:
@@ -122,9 +133,8 @@ def _value(reading: Reading) -> None:
         ),
         alt="Approved value of change orders for each reason",
         at=row,
-        picks=True,
     )
-    charts.rows_behind(reading, "C8v", chosen, "reason_value", reason=tuple(chosen))
+    charts.rows_behind(reading, "reason_value", charts.of_values("C8v", "reason", chosen))
 
 
 def _decisions(reading: Reading) -> None:
@@ -135,12 +145,11 @@ def _decisions(reading: Reading) -> None:
         reading,
         "decisions",
         frame.sort("value", descending=True, nulls_last=True),
-        lambda f: figures.percentile_ranges(f, axis="Submission to decision (elapsed days)"),
+        lambda f: figures.percentile_ranges(f, axis=f"Submission to decision ({charts.clock(reading, 'C4')} days)"),
         alt="Median and 85th percentile of decision time for each reason",
         at=row,
-        picks=True,
     )
-    charts.rows_behind(reading, "C4", chosen, "decisions", reason=tuple(chosen))
+    charts.rows_behind(reading, "decisions", charts.of_values("C4", "reason", chosen))
 
 
 def _rework(reading: Reading) -> None:
@@ -155,9 +164,8 @@ def _rework(reading: Reading) -> None:
         lambda f: figures.bars(f, axis=f"Value ({reading.currency})", unit="money", currency=reading.currency),
         alt="Value of extra work after approval that no change order covers, by gate",
         at=row,
-        picks=True,
     )
-    charts.rows_behind(reading, "C9v", chosen, "rework", gate=tuple(chosen))
+    charts.rows_behind(reading, "rework", charts.of_values("C9v", "gate", chosen))
 
 
 def _unapproved(reading: Reading) -> None:
@@ -173,7 +181,7 @@ def _unapproved(reading: Reading) -> None:
 def _pending(reading: Reading) -> None:
     rows = reading.table("change_orders", PENDING, ("status", "=", "pending"), order=("-age_days",))
     words = f"Oldest first, n = {rows.height:,}, whatever the period"
-    row = layout.section("Change orders awaiting a decision", words)
+    row = explain.section(reading, "Change orders awaiting a decision", words, "C2p", key="pending")
     if rows.is_empty():
         layout.nothing(reading, "No change order awaits a decision.")
         return

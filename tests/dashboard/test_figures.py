@@ -47,13 +47,19 @@ CURVE = pl.DataFrame(
      "high": [0.9, 0.6, None]}
 )  # fmt: skip
 MONTHS = pl.DataFrame({"day": [DAY, DAY + timedelta(days=30)], "a": [3.0, 1.0], "b": [4.0, None]})
-PLANNED = GATES.with_columns(gate_id=pl.Series(["g1", "g2", "g3"]), label=pl.lit("Aster · P"))
+GATES = GATES.with_columns(gate_id=pl.Series(["g1", "g2", "g3"]))
+PLANNED = GATES.with_columns(label=pl.lit("Aster · P"))
 REPORTS = pl.DataFrame(
     {"gate": ["Build", "Build"], "reported_on": [DAY, DAY + timedelta(days=9)],
      "forecast_on": [DAY + timedelta(days=5), DAY + timedelta(days=9)], "is_actual": [False, True]}
 )  # fmt: skip
 TOLD = pl.DataFrame(
-    {"lane": ["gates", "invoices"], "at": [datetime(2026, 1, 1), datetime(2026, 2, 1)], "what": ["a", "b"]}
+    {
+        "id": [0, 1],
+        "lane": ["gates", "invoices"],
+        "at": [datetime(2026, 1, 1), datetime(2026, 2, 1)],
+        "what": ["a", "b"],
+    }
 )
 DRAWN: dict[str, Figure] = {
     "over_time": timelines.over_time(
@@ -178,8 +184,14 @@ def test_a_waterfalls_bars_begin_where_the_step_before_ended() -> None:
 
 
 def test_a_curve_begins_with_everything_unfinished_and_only_one_alone_has_a_band() -> None:
-    assert all(trace["y"][0] == 100.0 for trace in DRAWN["survival"]["data"])
-    assert [trace.get("fill") for trace in DRAWN["one curve"]["data"]] == [None, "tonexty", None]
+    curves = [trace for trace in DRAWN["survival"]["data"] if trace["mode"] == "lines"]
+    assert [curve["y"][0] for curve in curves] == [100.0, 100.0]
+    assert [trace.get("fill") for trace in DRAWN["one curve"]["data"]] == [None, "tonexty", None, None]
+
+
+def test_a_curve_has_a_mark_where_half_are_finished() -> None:
+    marks = {trace["customdata"][0][0]: trace["x"] for trace in DRAWN["survival"]["data"] if "customdata" in trace}
+    assert marks == {"x": [4.0], "y": [2.0]}
 
 
 def test_lines_are_told_apart_by_dash_and_mark_and_named_at_their_ends() -> None:
@@ -192,6 +204,28 @@ def test_an_overdue_gate_is_crossed_and_a_planned_one_is_hollow() -> None:
     marks = {trace.get("name"): trace for trace in DRAWN["portfolio"]["data"]}
     assert (marks["overdue"]["customdata"], marks["overdue"]["marker"]["symbol"]) == ([["g2"]], "diamond-x-open")
     assert marks["approved"]["customdata"] == [["g1"]]
+
+
+def test_long_names_stand_on_two_lines_and_no_two_rows_share_one() -> None:
+    long = "Brand identity for the Northgate Brewing and Distilling Company of "
+    names = chart_template.row_names(
+        ["Kickoff", f"{long}Leeds", f"{long}York", "Unternehmensgründungsgesellschaft mbH"]
+    )
+    assert len(set(names)) == 4
+    assert names[0] == "Kickoff"
+    assert names[1].startswith("Brand identity for the<br>Northgate")
+    assert all(len(line) <= 30 for name in names for line in name.split("<br>"))
+
+
+def test_an_axis_of_money_is_written_as_the_pages_write_it() -> None:
+    axis: dict[str, Any] = {}
+    chart_template.money_axis(axis, -60_000.0, 2_100_000.0)
+    assert axis["ticktext"] == ["0", "500 k", "1.00 M", "1.50 M", "2.00 M"]
+
+
+def test_bars_that_have_their_values_at_their_ends_have_no_second_scale() -> None:
+    for name in ("bars", "waterfall"):
+        assert DRAWN[name]["layout"]["xaxis"]["showticklabels"] is False
 
 
 def test_numbers_on_a_figure_have_the_readers_signs() -> None:

@@ -27,7 +27,10 @@ periods = st.sampled_from(sorted(filters.PERIODS)) | st.tuples(days, days).map(
 )
 
 
-@given(st.builds(Filters, **some, period=periods, as_of=rewound, against=st.none()))
+clocks = st.sampled_from([None, *filters.CLOCKS])
+
+
+@given(st.builds(Filters, **some, period=periods, as_of=rewound, against=st.none(), clock=clocks))
 def test_filters_survive_the_way_through_a_link(chosen: Filters) -> None:
     assert filters.read(chosen.params(), OPTIONS, AS_OF, EARLIEST) == chosen
 

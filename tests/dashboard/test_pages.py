@@ -37,23 +37,19 @@ def store(full: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_full_page_shows_its_title_its_age_and_every_source(open_page: Open, full: Path, page: str) -> None:
-    app = open_page(full, page)
+def test_a_full_page_shows_its_title_its_age_every_source_and_how_sound_its_records_are(
+    open_page: Open, full: Path, store: Store, page: str
+) -> None:
+    app = open_page(full, page, {"firm": code("Relay Onboarding")})
     assert not app.exception
+    assert len(tiles_of(app)) <= 6
     assert app.title[0].value == TITLES[page]
     shown = html_of(app)
     assert "As of 30 Jun 2026, 12:00 UTC" in shown
     assert "Northlight Studio, pulled 30 Jun 2026, 11:00" in shown
     assert "Hearth &amp; Beam: pull failed 30 Jun 2026, 11:50, older records stand" in shown
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_every_page_shows_the_data_quality_score_and_links_to_the_faults(
-    open_page: Open, full: Path, store: Store, page: str
-) -> None:
     score = store.answer(Question("M3")).row(0, named=True)
     assert 0 < score["value"] < 100
-    shown = html_of(open_page(full, page, {"firm": code("Relay Onboarding")}))
     assert (
         f"{score['value']:,.1f} % of {score['n']:,} gates without a fault in its data" in shown
     )  # whatever the filters
@@ -126,10 +122,6 @@ def test_a_tile_shows_what_the_measure_answers(
         days = span if catalogue()[measure].spans else (None, None)
         answer = store.answer(Question(measure, (), where, *days)).row(0, named=True)
         assert value == answer["value"], measure
-
-
-def test_at_most_six_tiles_stand_on_a_page(open_page: Open, full: Path) -> None:
-    assert all(len(tiles_of(open_page(full, page))) <= 6 for page in PAGES)
 
 
 def test_a_filter_in_the_link_is_set_in_its_control(open_page: Open, full: Path) -> None:

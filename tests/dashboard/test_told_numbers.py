@@ -6,8 +6,9 @@ import base64
 import json
 import re
 from datetime import date
+from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -18,6 +19,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard import data
 from dashboard.access import ANYBODY
 from dashboard.data import Reading, Store
+from dashboard.figures import parts_of
 from dashboard.filters import Filters, code
 from dashboard.views import client
 from models import explaining
@@ -115,7 +117,11 @@ def test_a_mark_names_the_rows_it_stands_for(
     open_page: Open, full: Path, store: Store, page: str, key: str, measure: str, dimension: str
 ) -> None:
     """What a mark is chosen by is a value that its measure can be filtered by, and gives the rows it counted."""
-    names = {ids[0] for trace in drawn(open_page(full, page), key) for ids in trace.get("customdata", ())}
+    names = {
+        parts_of(ids[0])[1] or ids[0]
+        for trace in drawn(open_page(full, page), key)
+        for ids in trace.get("customdata", ())
+    }
     reading = Reading(store, Filters())
     answered = {row[dimension]: row for row in reading.answer(measure, dimension).to_dicts()}
     assert names
@@ -181,9 +187,64 @@ def test_a_gate_that_is_still_open_has_not_changed(store: Store) -> None:
     assert not set(still_open) & set(rows["id"])
 
 
-def test_a_tile_tells_the_change_since_the_day_compared_with(open_page: Open, full: Path) -> None:
-    shown = html_of(open_page(full, "overview", {"against": THEN.isoformat()}))
-    assert "Changes since 14 Feb 2026" in shown
+@pytest.mark.parametrize(("page", "measure"), [("overview", "B10"), ("flow", "F1"), ("scope", "C5")])
+def test_a_tile_tells_the_change_since_a_day_and_its_explanation_the_facts_that_made_it(
+    open_page: Open, full: Path, store: Store, page: str, measure: str
+) -> None:
+    app = open_page(full, page, {"against": THEN.isoformat()})
+    assert "Changes since 14 Feb 2026" in html_of(app)
+    app.button(key=f"explain_tile_{measure}").click().run()
+    assert not app.exception
+    then = data.rewound(store, THEN)
+    reading = Reading(store, Filters(against=THEN), then)
+    earlier = reading.question_then(measure)
+    assert earlier is not None
+    moved = store.moved(then, earlier, reading.question(measure))
+    assert moved.came + moved.went + moved.changed > 0
+    told = f"{moved.came:,} came, {moved.went:,} went, {moved.changed:,} count for another value"
+    shown = html_of(app)
+    assert f"What changed since 14 Feb 2026: {told}" in shown
+    for row in moved.rows.head(3).to_dicts():
+        assert f"<td>{row['change']}</td><td>{escape(row['label'])}</td>" in shown
+
+
+@pytest.mark.parametrize(
+    ("page", "clock", "key", "axis"),
+    [
+        ("overview", "working", None, ""),
+        ("flow", "working", "by_gate", "Gate cycle time (working days)"),
+        ("billing", "working", "lag_by_client", "Billing lag (working days)"),
+        ("scope", "working", "decisions", "Submission to decision (working days)"),
+        ("compare", "working", "two_curves", "Working days since the gate's start"),
+        ("handoffs", "elapsed", "latency", "Approval to start (elapsed days)"),
+    ],
+)
+def test_durations_are_told_on_the_clock_in_the_link(
+    open_page: Open,
+    full: Path,
+    store: Store,
+    page: str,
+    clock: Literal["elapsed", "working"],
+    key: str | None,
+    axis: str,
+) -> None:
+    app = open_page(full, page, {"clock": clock})
+    assert not app.exception
+    assert f"durations in {clock} days" in html_of(app)
+    assert 'Durations in <a href="?" target="_self">as defined</a>' in html_of(app)
+    for measure, value in tiles_of(app).items():
+        about = catalogue()[measure]
+        span = YEAR if about.spans else {}
+        asked = Question(measure, clock=clock if about.working else None, **span)
+        assert value == store.answer(asked).row(0, named=True)["value"], measure
+    if key:
+        (figure,) = [one for one in app.get("plotly_chart") if f"chart_{key}" in one.proto.id]
+        assert axis in json.dumps(json.loads(figure.proto.spec)["layout"])
+
+
+def test_open_gates_are_held_against_the_past_on_one_clock_whichever_is_chosen(open_page: Open, full: Path) -> None:
+    """Past percentiles are told in elapsed days alone, and ages in working days beside them would look young."""
+    assert drawn(open_page(full, "flow", {"clock": "working"}), "aging") == drawn(open_page(full, "flow"), "aging")
 
 
 def test_a_tile_says_whether_its_target_is_met(open_page: Open, full: Path, store: Store) -> None:
@@ -196,8 +257,8 @@ def test_a_tile_says_whether_its_target_is_met(open_page: Open, full: Path, stor
         refused = html_of(open_page(full, "overview"))
     finally:
         file.unlink()
-    assert re.search(r'mp-met">✓ target ≤ [\d.]+ days, met', shown)
-    assert 'mp-missed">✕ target ≥ 100.0 %, missed' in shown
+    assert re.search(r'mp-met" title="[\d.]+ days">✓ target ≤ [\d.]+, met', shown)
+    assert 'mp-missed" title="100.0 %">✕ target ≥ 100.0, missed' in shown
     assert "F99" in refused
 
 

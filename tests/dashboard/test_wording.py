@@ -17,7 +17,7 @@ from dashboard import export, layout, numbers
     [
         (12.345, "days", "12.3 days"),
         (393.4, "days", "393 days"),
-        (-0.25, "days", "-0.2 days"),
+        (-0.25, "days", "−0.2 days"),
         (66.94, "%", "66.9 %"),
         (1_985_432.10, "money", "USD 1.99 M"),
         (Decimal("681499.00"), "money", "USD 681 k"),
@@ -46,6 +46,11 @@ def test_numbers_and_dates_are_written_as_the_reader_does(code: str, number: str
         assert (numbers.grouped(1234567.5, 1), numbers.day(date(2026, 6, 30))) == (number, day)
     finally:
         numbers.use("en")
+
+
+@pytest.mark.parametrize(("code", "table"), [("en", "D MMM YYYY"), ("us", "MMM D, YYYY"), ("de", "DD.MM.YYYY")])
+def test_a_table_writes_days_as_the_reader_does(code: str, table: str) -> None:
+    assert numbers.FORMATS[code].table == table
 
 
 @pytest.mark.parametrize(
