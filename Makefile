@@ -25,12 +25,13 @@ demo: env ## Simulated firms, portal, refresh and dashboard until Ctrl-C (PORT=8
 test: env ## All tests, in parallel (ARGS='-m "not slow"' for the quick ones)
 	@set -e; left_out=$$(sh .ci/beside.sh); exec $(BIN)/python -m pytest -n 2 --dist loadfile $$left_out $(ARGS)
 
-check: env ## Style, types, SQL and Dagster definitions
+check: env ## Style, types, SQL, Dagster definitions and known vulnerabilities
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/sqlfluff lint models
 	@PYTHONWARNINGS='ignore:Function' $(BIN)/dagster definitions validate -w workspace.yaml --log-level warning
+	@$(BIN)/python .ci/audit.py
 
 bench: env ## Measurements of a refresh
 	@exec $(BIN)/python bench/run.py $(ARGS)
