@@ -29,7 +29,7 @@ from dlt.common.runtime.run_context import RunContext
 
 from models import build
 from models.faults import Fault, fault
-from pipelines import warehouse
+from pipelines import room, warehouse
 from pipelines.settings import Settings
 from pipelines.sources import WHOLE, kind
 from pipelines.sources.door import PATIENT, Patience
@@ -96,7 +96,8 @@ def pull(
             rows, changed = load(con, _Errand(settings, source, now, environ, patience))
             newest = _newest_recorded_at(con, f"raw_{source}") if changed else _last_noted(con, source)
         except Exception as error:
-            _note(con, (source, which, firm, _naive(now), "failed", 0, None, str(error)))
+            refused = room.refusal(error, settings.data)
+            _note(con, (source, which, firm, _naive(now), "failed", 0, None, str(refused or error)))
             raise
         _note(con, (source, which, firm, _naive(now), "ok", sum(rows.values()), newest, None))
     finished_at = now + timedelta(seconds=time.monotonic() - began)

@@ -193,10 +193,12 @@ def _copy(
     except BaseException:
         import duckdb
 
-        with suppress(duckdb.TransactionException):  # none is open where the checkpoint was interrupted
-            con.execute("rollback")
-        con.execute("detach snapshot")
-        file.unlink(missing_ok=True)
+        for undoing in ("rollback", "detach snapshot"):
+            with suppress(duckdb.Error):  # no transaction is open where the checkpoint was interrupted
+                con.execute(undoing)
+        for left in (file, file.with_name(f"{file.name}.wal")):
+            with suppress(OSError):  # a folder that may not be written to; the next publish sweeps
+                left.unlink(missing_ok=True)
         raise
     con.execute("detach snapshot")
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from models import admission, build, catalog, terms_seen
+from models import admission, audit, build, catalog, terms_seen
 from models.admission import StagedSource
 from models.build import Connection, Finding, Moment
 from models.faults import Fault, Problem, fault
-from pipelines import calendars, holding, versions
+from pipelines import calendars, holding, room, versions
 from pipelines.handwritten import read_client_names, read_links, read_reasons
 from pipelines.playbooks import Playbook, load_playbooks
 from pipelines.secret_files import OWN_FOLDER, keep_private
@@ -40,7 +40,7 @@ def open_warehouse(path: Path, patience_seconds: float | None = None) -> Iterato
 
     Waits for another process that holds the file (a backup, a question about a past day) at most `patience_seconds`,
     PATIENCE_SECONDS where not given. Raises `Fault` where it is held for longer, cannot be written, or was written
-    by a newer version.
+    by a newer version; and for whatever the disk refuses until the end of the block.
     """
     con = _connected(path, PATIENCE_SECONDS if patience_seconds is None else patience_seconds)
     try:
@@ -49,6 +49,10 @@ def open_warehouse(path: Path, patience_seconds: float | None = None) -> Iterato
             build.prelude(con)
             con.execute(_WHOLE_TABLES)
         yield con
+    except Exception as error:
+        if refused := room.refusal(error, path):
+            raise refused from error
+        raise
     finally:
         con.close()
 
@@ -234,15 +238,15 @@ def _load_gate_names(con: Connection, playbooks: Mapping[str, Playbook], folder:
 def _load_reasons(con: Connection, file: Path) -> None:
     """Makes `reference.change_reasons` of the vocabulary file; no rows where there is none."""
     con.register("loading", read_reasons(file))
-    con.execute(
-        "create or replace table reference.change_reasons as select row, normal_name(written) as written, reason "
-        "from loading"
-    )
-    con.unregister("loading")
     wrong = con.execute(
-        "select max(row), written from reference.change_reasons group by written having written = '' or count(*) > 1 "
+        "select max(row), normal_name(written) as name from loading group by name having name = '' or count(*) > 1 "
         "order by all"
     ).fetchall()
+    con.execute(
+        "create or replace table reference.change_reasons as "
+        "select normal_name(written) as written, reason from loading"
+    )
+    con.unregister("loading")
     if wrong:
         raise Fault([
             Problem(f"{file}, row {row}",
@@ -250,7 +254,6 @@ def _load_reasons(con: Connection, file: Path) -> None:
                     "Write each way of putting a reason once; case, accents and punctuation make no difference.")
             for row, written in wrong
         ])  # fmt: skip
-    con.execute("alter table reference.change_reasons drop column row")
 
 
 def read_rates(file: Path) -> pl.DataFrame:
@@ -324,7 +327,8 @@ def build_all(con: Connection, at: Moment) -> None:
 
 def check_all(con: Connection) -> list[Finding]:
     """Every check of every mart, and that nothing received is lost on the way."""
-    findings = [finding for model in catalog.marts().values() for finding in build.check(con, model)]
+    marts, there = catalog.marts().values(), audit.made(con)
+    findings = [one for model in marts for one in (*build.check(con, model), *audit.check(con, model, there))]
     return findings + [build.reconcile(con, entity) for entity in catalog.contract().entities.values()]
 
 

@@ -12,7 +12,7 @@ SHOWN = 2
 _OF_THE_RUN = {
     ("marts", "snapshot"): "select * exclude (snapshot_id) from {}",
     ("marts", "source_pulls"): "select * exclude (row_count) from {} where is_latest",
-    ("ops", "pulls"): "select distinct source, kind, firm, outcome from {}",
+    ("ops", "pulls"): "select distinct source, kind, firm from {} where outcome = 'ok'",
 }
 _SNAPSHOT = ("marts", "ops", "received", "reference")
 

@@ -69,7 +69,10 @@ def shown(firms: Firms) -> Callable[[duckdb.DuckDBPyConnection, datetime], str |
 
 def loading(data: Path) -> bool:
     """Whether a pull has come as far as loading what it asked for into the warehouse."""
-    return any((data / ".pull" / "relay" / "load" / "normalized").glob("*"))
+    try:
+        return bool(os.listdir(data / ".pull" / "relay" / "load" / "normalized"))
+    except FileNotFoundError:
+        return False
 
 
 def hit(attempt: Attempt) -> str:
@@ -84,13 +87,11 @@ def hit(attempt: Attempt) -> str:
 def aim(attempt: Attempt, phase: str, run: Run, dice: Random) -> None:
     """Kills an attempt at a point drawn within a phase."""
     if phase == "merge":
-        attempt.until(lambda: loading(attempt.data))
+        attempt.until(lambda: loading(attempt.data), looks_every=0.002)
         time.sleep(dice.uniform(0, run.seconds["merge"] / 3))
     else:
         steps = {"pull": 1, "build": 56, "check": 44, "publish": 1}[phase]
-        beginning = PHASES[phase]
-        nth = dice.randint(1, steps)
-        attempt.until(lambda: sum(words.startswith(beginning) for words in attempt.said) >= nth)
+        attempt.until_said(PHASES[phase], dice.randint(1, steps))
         time.sleep(dice.uniform(0, run.seconds[phase]))
     attempt.kill()
 

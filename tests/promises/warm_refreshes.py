@@ -51,17 +51,22 @@ class Attempt:
         self._process.start()
         telling.close()
 
-    def until(self, is_there: Callable[[], bool]) -> bool:
-        """Waits for something to be so, without a gap in which it could pass; False where the attempt ended before."""
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def until(self, is_there: Callable[[], bool], looks_every: float = 0.5) -> bool:
+        """Waits for something to be so, looking whenever a step is told and so often; False where the attempt ended before."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not is_there():
-            if not self._listen(0.001):
+            if not self._listen(looks_every):
                 return False
             assert time.monotonic() < deadline, f"still waiting after {self.said[-1:]}"
         return True
 
-    def until_said(self, beginning: str, times: int = 1) -> bool:
-        """Waits for the n-th step that begins so."""
+    def until_said(self, beginning: str | tuple[str, ...], times: int = 1) -> bool:
+        """Waits for the n-th step that begins so, or in one of these ways."""
         return self.until(lambda: sum(words.startswith(beginning) for words in self.said) >= times)
 
     def kill(self) -> None:

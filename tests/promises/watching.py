@@ -20,7 +20,7 @@ import duckdb
 from models import build, catalog
 from pipelines import snapshots
 
-SECONDS_BETWEEN_LOOKS = 0.04
+SECONDS_BETWEEN_LOOKS = 0.05
 OPEN_SNAPSHOTS = 3  # a dashboard keeps as many open
 
 
