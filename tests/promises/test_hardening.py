@@ -227,6 +227,16 @@ def test_a_rule_that_does_not_say_plainly_who_sees_what_is_refused(person: dict[
         Access(**{**ACCESS, "people": [person]})
 
 
+def test_the_page_on_access_shows_settings_that_fit() -> None:
+    page = (PROJECT / "docs" / "access.md").read_text("utf-8")
+    (block,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    lines = [line.removeprefix("   ") for line in block.splitlines()]
+    shown = Access(**tomllib.loads("\n".join(lines))["access"])
+    assert [person.role for person in shown.people] == ["leadership", "pm", "client"]
+    for key in ("groups_claim", "scope", "session_hours"):
+        assert f"`{key}`" in page
+
+
 def test_settings_that_let_in_nobody_or_somebody_twice_are_refused() -> None:
     twice = [{"email": "Ada@example.com", "role": "finance"}, {"email": "ada@example.com", "role": "pm"}]
     for change in ({"people": []}, {"people": twice}, {"client_secret_env": None}, {"scope": "email"}):
