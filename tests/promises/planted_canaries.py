@@ -1,7 +1,8 @@
 """A snapshot of three firms in which every record that a viewer may not see says so in each of its own texts.
 
 The records of projects that are not the project manager's carry one mark, those of the manager's other clients a
-second. Amounts that are not the manager's are a thousand times as large. What is sent to a viewer is kept whole.
+second. Of the client's own projects the first gate is not for it to see. Amounts that are not the manager's are a
+thousand times as large. What is sent to a viewer is kept whole.
 """
 
 from __future__ import annotations
@@ -84,6 +85,8 @@ def plant(data: Path, projects: int) -> Planted:
                     changed[name] = f"{float(value) * 1000:.2f}"
             else:
                 changed[name] = value
+        if not mark and row.get("sequence") == 1:
+            changed["client_visible"] = False  # of the client's own projects, and not for it to see
         return changed
 
     records = {entity: [marked(row) for row in rows] for entity, rows in found.records.items()}

@@ -357,6 +357,20 @@ def test_a_client_is_held_against_all_others_together_and_nobody_else_is(planted
         store.benchmark(Question("F1"), planted.foreign_client)
 
 
+def test_a_client_is_told_of_no_gate_that_its_tool_does_not_show_it(planted: Planted) -> None:
+    whole = data.current(ANYBODY)
+    assert whole is not None
+    hidden = whole.table(
+        "gates", ["gate_id"], only=(("client_id", "=", planted.client), ("is_client_visible", "=", False))
+    )
+    assert hidden.height
+    (store,) = [store for name, store in stores(planted) if name == "client"]
+    for mart in ("gates", "gate_documents"):
+        shown = store.table(mart, ["gate_id"])["gate_id"].drop_nulls()
+        assert shown.len()
+        assert not shown.is_in(hidden["gate_id"].implode()).any(), mart
+
+
 def test_saved_views_are_each_viewers_own(planted: Planted) -> None:
     app = opened(planted.data, "flow", user("pm"))
     app.text_input(key="view_name").set_value("Only mine").run()
