@@ -23,8 +23,8 @@ from pipelines.alert_block import Alerts, Mail, Webhook
 
 LONGEST = 3000  # letters of a text that a webhook is sent
 STEPS = 4  # waits of one timeout each that a sending may take in all
-# What text of any channel may consist of: no sign by which mail programs, Slack or Markdown make anything of it.
-_UNFIT = re.compile(r"[^\w \n.,:;/()+-]")
+# What names may consist of: no sign by which mail programs, Slack or Markdown make a link, a format or a mention.
+_UNFIT = re.compile(r"[^\w /-]|(?<=/)/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Message:
 
 
 def inert(text: str) -> str:
-    """The same words with every sign left out by which a reader's program could make a link, a format or a mention."""
+    """A name without every sign of which a reader's program could make anything."""
     return _UNFIT.sub("", text)
 
 

@@ -91,16 +91,16 @@ def untold(con: Connection, settings: Settings) -> list[Notice]:
     """What each channel is yet to be told; of a cause that came and went untold nothing."""
     rows = con.execute(
         """
-        select alerts.cause, alerts.raised_at, alerts.recovered_at is not null as is_recovery, channel, alerts.told
-        from ops.alerts as alerts cross join (select unnest($channels) as channel)
+        select alerts.cause, alerts.raised_at, alerts.recovered_at is not null as is_recovery, kept.channel, alerts.told
+        from ops.alerts as alerts cross join (select unnest($channels) as channel) as kept
         where not exists (
             select 1 from ops.alert_notices as notices
             where notices.cause = alerts.cause and notices.raised_at = alerts.raised_at
-                and notices.channel = channel and notices.is_recovery = (alerts.recovered_at is not null)
+                and notices.channel = kept.channel and notices.is_recovery = (alerts.recovered_at is not null)
         ) and (alerts.recovered_at is null or exists (
             select 1 from ops.alert_notices as notices
             where notices.cause = alerts.cause and notices.raised_at = alerts.raised_at
-                and notices.channel = channel and not notices.is_recovery
+                and notices.channel = kept.channel and not notices.is_recovery
         ))
         order by is_recovery, alerts.raised_at, alerts.rowid""",
         {"channels": list(channels(settings.alerts))},
