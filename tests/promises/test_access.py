@@ -331,6 +331,22 @@ def test_a_mart_that_nobody_made_a_rule_for_is_kept_from_limited_viewers(planted
     assert {"rejects", "unmapped_gates"} <= empty
 
 
+def test_own_rows_tell_nothing_of_others(planted: Planted) -> None:
+    whole = data.current(ANYBODY)
+    (held,) = [store for name, store in stores(planted) if name == "pm"]
+    assert whole is not None
+    told = whole.table("source_pulls", ["source", "row_count", "message"])
+    assert told["row_count"].null_count() == 0
+    assert told["message"].drop_nulls().len()
+    kept = held.table("source_pulls", ["source", "row_count", "message"])
+    assert set(kept["source"]) < set(told["source"])
+    assert kept["row_count"].null_count() == kept["message"].null_count() == kept.height > 0
+    columns = {mart: list(model.columns) for mart, model in catalog.marts().items()}
+    shown = access.relations(held.sight, columns)["unlinked_lines"].columns
+    hidden = {name for name, is_shown in shown if not is_shown}
+    assert hidden == {name for name in columns["unlinked_lines"] if name.startswith(("suggested_", "fitting_"))}
+
+
 def test_a_manager_without_money_is_shown_no_amount_and_is_told_so(planted: Planted) -> None:
     (store,) = [store for name, store in stores(planted) if name == "hands"]
     for mart, model in catalog.marts().items():

@@ -120,6 +120,7 @@ class Visit:
     context: BrowserContext
     page: Page
     received: list[bytes]
+    complaints: list[str]  # of the browser's, about the policy on where content may come from
 
     def told(self) -> bytes:
         return b"\n".join(self.received).lower()
@@ -132,12 +133,14 @@ def _visit(browser: Browser) -> Visit:
     context = browser.new_context()
     page = context.new_page()
     received: list[bytes] = []
+    complaints: list[str] = []
 
     def listen(stream: WebSocket) -> None:
         stream.on("framereceived", lambda frame: received.append(frame if isinstance(frame, bytes) else frame.encode()))
 
     page.on("websocket", listen)
-    return Visit(context, page, received)
+    page.on("console", lambda said: complaints.append(said.text) if "Content Security Policy" in said.text else None)
+    return Visit(context, page, received, complaints)
 
 
 def _sign_in(browser: Browser, served: Served, who: str, title: str) -> Visit:
@@ -198,6 +201,8 @@ def test_a_project_manager_signs_in_and_is_sent_their_own_projects_alone(pm: Vis
         pm.page.goto(f"{served.url}/{path}")
         pm.page.locator(".mp-section").first.wait_for(timeout=60_000)
         pm.rest()
+    pm.page.locator(".js-plotly-plot .main-svg").first.wait_for(timeout=60_000)
+    assert pm.complaints == []
     told = pm.told()
     assert OTHER_CLIENT.encode() in told  # another client of theirs
     assert FOREIGN.encode() not in told
