@@ -313,9 +313,14 @@ def test_no_table_holds_a_foreign_row_now_or_on_a_past_day(planted: Planted) -> 
 def test_a_copy_for_a_viewer_can_open_no_file_whatever_it_is_asked(planted: Planted) -> None:
     (store,) = [store for name, store in stores(planted) if name == "pm"]
     cursor = data._connection(str(store.path), None, store.sight).cursor()
-    for sql in (f"attach '{store.path}' as whole", f"from '{store.path}'", "set enable_external_access = true"):
-        with pytest.raises(duckdb.Error):
+    (planted.data / "others.csv").write_text("client\nsomebody\n", "utf-8")
+    reaching = (f"attach '{planted.data}/new.duckdb'", f"from read_csv('{planted.data}/others.csv')",
+                f"copy (select 1) to '{planted.data}/out.csv'")  # fmt: skip
+    for sql in reaching:
+        with pytest.raises(duckdb.PermissionException):
             cursor.execute(sql)
+    with pytest.raises(duckdb.Error, match="locked"):
+        cursor.execute("set enable_external_access = true")
     with pytest.raises(ValueError, match="no column"):
         store.table("gates", ["gate_id from marts.gates; --"])
     asked = Question("F1", where={"manager": (f"x') or 1=1 or ('{planted.manager}",)})
