@@ -1,4 +1,4 @@
-"""What the disk refuses, said plainly: which file, why, and what to do about it.
+"""What the disk refuses or has damaged, said plainly: which file, why, and what to do about it.
 
 The file system, the engine and the loader each say it in words of their own and wrap it in each other's errors; here
 they become one `Fault`. What stays out: what happens then (nothing is published, and the next refresh starts over).
@@ -21,13 +21,17 @@ _REFUSALS = {
     "Read-only file system": ("the file system is mounted read-only", "Mount it for writing"),
     "Permission denied": ("it may not be written to", "Give the account that runs Milepost the right to write there"),
 }
+_DAMAGE = ("Could not read enough bytes", "Corrupt database file", "does not match stored checksum")
 _FILE = re.compile(r'file "([^"]+)"')
 
 
 def refusal(error: BaseException, place: Path) -> Fault | None:
-    """What the disk refused, if that is what the error comes of. `place` is named where the error names no file."""
+    """What the disk did, if that is what the error comes of. `place` is named where the error names no file."""
     for one in _causes(error):
         said = str(one)
+        if any(words in said for words in _DAMAGE):
+            return fault(str(next(iter(_FILE.findall(said)), place)), f"is damaged ({said.splitlines()[0]}).",
+                         "Restore a backup (milepost restore FILE), or move it away and refresh.")  # fmt: skip
         for words, (what, cure) in _REFUSALS.items():
             if words in said:
                 file = one.filename if isinstance(one, OSError) else next(iter(_FILE.findall(said)), None)

@@ -19,8 +19,8 @@ from pathlib import Path
 from models.faults import Fault
 from pipelines.refreshing import Refresh
 
-_WARM = multiprocessing.get_context("forkserver")
-_WARM.set_forkserver_preload(["preloaded", "warm_refreshes"])
+WARM = multiprocessing.get_context("forkserver")
+WARM.set_forkserver_preload(["preloaded", "warm_refreshes"])
 _HERE = str(Path(__file__).parent)
 PATIENCE_SECONDS = 300.0  # for one attempt, on a machine that does much else
 
@@ -45,9 +45,9 @@ class Attempt:
         self.said_at: list[float] = []
         self.outcome: Refresh | None = None
         self.refusal: str | None = None
-        _warm_up()
-        self._heard, telling = _WARM.Pipe(duplex=False)
-        self._process = _WARM.Process(target=_refresh, args=(data, at, dict(environ), first, telling), daemon=True)
+        warm_up()
+        self._heard, telling = WARM.Pipe(duplex=False)
+        self._process = WARM.Process(target=_refresh, args=(data, at, dict(environ), first, telling), daemon=True)
         self._process.start()
         telling.close()
 
@@ -99,7 +99,7 @@ class Attempt:
         return True
 
 
-def _warm_up() -> None:
+def warm_up() -> None:
     """Starts the process that attempts are forked from, where it does not run yet; it is to find these modules."""
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([_HERE, *([before] if before else [])])
