@@ -11,7 +11,7 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import controls, data, layout, numbers, signing_in
+from dashboard import ahead, controls, data, layout, numbers, signing_in
 from dashboard.access import Sight
 from dashboard.data import Reading, Store
 from dashboard.filters import Filters
@@ -30,7 +30,6 @@ from dashboard.views import (
     scope,
 )
 from models.faults import Fault
-from pipelines.snapshots import UnlikeSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,7 @@ def main() -> None:
     headline.title(page.title, anchor=False)
     try:
         store = data.current(viewer)
-    except UnlikeSnapshot:
+    except data.UnlikeSnapshot:
         layout.of_another_version()
         return
     except Fault as fault:
@@ -118,7 +117,8 @@ def main() -> None:
     with headline:
         controls.offer_files(reading)
     given.append(reading)
-    shown.run()
+    with ahead.asking(path, reading):
+        shown.run()
 
 
 def _offered(sight: Sight) -> dict[str, dict[str, Page]]:

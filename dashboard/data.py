@@ -22,7 +22,8 @@ import streamlit as st
 from dashboard import access
 from dashboard.access import EVERYTHING, Policy, Rule, Sight, Viewer
 from dashboard.export import Sheets
-from dashboard.filters import Filters
+from dashboard.filters import Filters, Options
+from dashboard.keeping import Kept as Keeping
 from models import build, catalog, client_safe, comparing, explaining, measure, rewinding
 from models.build import Finding
 from models.comparing import Moved
@@ -35,19 +36,21 @@ from pipelines import snapshots
 OPEN_SNAPSHOTS = 3  # the one that serves, and those a session may still be reading
 OPEN_REWOUND = 3  # marts in memory: about 13 kB for each gate
 OPEN_SIGHTS = 24  # as many different sights, each with its own rows alone
-KEPT_ANSWERS = 1200
+KEPT_ANSWERS, KEPT_BYTES = 4_000, 96 * 2**20
 SAMPLED = 5
 NUMBERS = ("value", "p85", "p95", "low", "high", "p85_low", "p85_high")  # of an answer
 Kept = TypeVar("Kept")
+UnlikeSnapshot = snapshots.UnlikeSnapshot  # that another version published
 Condition = tuple[str, Literal["=", "<>", ">", "<", "in", "is null", "is not null"], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What was asked, in a form to remember an answer by; `key` tells two questions apart."""
+    """A question, by which of a store's methods it was asked, and what else that was given."""
 
-    key: Hashable
-    ask: Any = field(compare=False)
+    how: str
+    question: Question
+    more: tuple[Hashable, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +73,16 @@ class Store:
     rewound_to: date | None = None
     targets: Mapping[str, float] = field(default_factory=dict, compare=False)
     views: Path = field(default=Path(), compare=False)  # where the viewer's saved views are
+    asked: list[Asked] = field(default_factory=list, compare=False)  # in the order in which it was asked
 
     def answer(self, question: Question) -> pl.DataFrame:
         """As `measure.answer`; without a value where it is made of amounts that the viewer may not see."""
+        self._note("answer", question)
         return self._kept(("answer", _key(question)), lambda con: self._shown(question, measure.answer(con, question)))
 
     def series(self, question: Question, bucket: Bucket) -> pl.DataFrame:
         """As `measure.series`, and as `answer`."""
+        self._note("series", question, bucket)
         return self._kept(
             ("series", bucket, _key(question)),
             lambda con: self._shown(question, measure.series(con, question, bucket)),
@@ -84,12 +90,14 @@ class Store:
 
     def distribution(self, question: Question, limit: int) -> pl.DataFrame:
         """As `measure.distribution`."""
+        self._note("distribution", question, limit)
         return self._kept(
             ("distribution", limit, _key(question)), lambda con: measure.distribution(con, question, limit)
         )
 
     def rows(self, question: Question) -> pl.DataFrame:
         """As `measure.rows`."""
+        self._note("rows", question)
         return self._kept(("rows", _key(question)), lambda con: measure.rows(con, question))
 
     def explain(self, question: Question) -> Explanation:
@@ -116,6 +124,7 @@ class Store:
 
     def curve(self, question: Question) -> pl.DataFrame:
         """As `measure.curve`."""
+        self._note("curve", question)
         return self._kept(("curve", _key(question)), lambda con: measure.curve(con, question))
 
     def log_rank(self, question: Question, dimension: str) -> Comparison:
@@ -164,8 +173,17 @@ class Store:
         conditions = tuple(only) + tuple((name, "in", values) for name, values in (where or {}).items() if values)
         sql, values = _select(mart, columns, conditions, order, limit)
         return self._kept(
-            ("table", sql, repr(values)), lambda con: cast(pl.DataFrame, con.sql(sql, params=values).pl())
+            ("table", sql, repr(values)),
+            lambda con: cast(pl.DataFrame, pl.from_arrow(con.execute(sql, values).to_arrow_table())),
         )
+
+    def options(self) -> Options:
+        """What each filter offers: value → what a reader sees."""
+        return self._kept("options", _options)
+
+    def clients(self) -> dict[str, str]:
+        """The name of every client who has a project."""
+        return self._kept("clients", _clients)
 
     def checks(self) -> list[Finding]:
         """Every condition of the tables' headers, held against this snapshot."""
@@ -184,10 +202,17 @@ class Store:
             pl.lit(access.WITHHELD).alias("note"),
         )
 
+    def has(self, how: str, question: Question, *more: Hashable) -> bool:
+        """Whether the answer to a question of that kind is kept, or just being asked for."""
+        return (str(self.path), self.rewound_to, self.sight, (how, *more, _key(question))) in _answers
+
+    def _note(self, how: str, question: Question, *more: Hashable) -> None:
+        self.asked.append(Asked(how, question, more))
+
     def _kept(
         self, key: Hashable, ask: Callable[[duckdb.DuckDBPyConnection], Kept], sight: Sight | None = None
     ) -> Kept:
-        return cast(Kept, _answered(str(self.path), self.rewound_to, sight or self.sight, Asked(key, ask)))
+        return cast(Kept, _answered(str(self.path), self.rewound_to, sight or self.sight, key, ask))
 
 
 def policy() -> Policy | None:
@@ -332,16 +357,39 @@ def _card(path: str, day: date | None, sight: Sight) -> Card:
     return Card(str(currency), tuple(str(firm) for (firm,) in firms if firm is not None), reach)
 
 
-@st.cache_resource(
-    max_entries=KEPT_ANSWERS, show_spinner=False, hash_funcs={Asked: lambda asked: repr(asked.key), Sight: repr}
-)
-def _answered(path: str, day: date | None, sight: Sight, asked: Asked) -> Any:
-    """Frames are shared between sessions of one sight and never written to, so none is copied."""
-    cursor = _connection(path, day, sight).cursor()
-    try:
-        return asked.ask(cursor)
-    finally:
-        cursor.close()
+_answers = Keeping(KEPT_ANSWERS, KEPT_BYTES)
+
+
+def _answered(path: str, day: date | None, sight: Sight, key: Hashable, ask: Callable[[Any], Any]) -> Any:
+    """Answers are shared between sessions of one sight and never written to, so none is copied."""
+
+    def asked() -> Any:
+        cursor = _connection(path, day, sight).cursor()
+        try:
+            return ask(cursor)
+        finally:
+            cursor.close()
+
+    return _answers.get((path, day, sight, key), asked)
+
+
+def _options(con: duckdb.DuckDBPyConnection) -> Options:
+    firms, playbooks, managers = (
+        [str(value) for (value,) in con.execute(f"select distinct {name} from marts.projects order by 1").fetchall()
+         if value is not None]
+        for name in ("firm", "playbook", "manager")
+    )  # fmt: skip
+    return {
+        "firm": {value: value for value in firms},
+        "client": _clients(con),
+        "playbook": {value: value.replace("_", " ").capitalize() for value in playbooks},
+        "manager": {value: value for value in managers},
+    }
+
+
+def _clients(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    sql = "select distinct client_id, client from marts.projects order by client nulls last, client_id"
+    return {str(client_id): client for client_id, client in con.execute(sql).fetchall()}
 
 
 def _reads_amounts(question: Question) -> bool:
@@ -427,16 +475,19 @@ class Reading:
 
     def names(self) -> dict[str, str]:
         """What a reader calls the values that filters hold as ids."""
-        clients = self.store.table("projects", ["client_id", "client"])
-        return dict(zip(clients["client_id"].to_list(), clients["client"].to_list(), strict=True))
+        return self.store.clients()
 
     def define(self, measure_id: str) -> None:
         """Notes a measure's meaning down for the page as a file."""
         if measure_id not in self.sheets.definitions:
             about = catalogue()[measure_id]
-            left_out = [f"{n:,} {reason}" for reason, n, _ in self.store.explain(self.question(measure_id)).left_out]
-            words = f"Left out: {', '.join(left_out)}." if left_out else ""
-            self.sheets.definitions[measure_id] = (about.label, about.definition, words)
+            question = self.question(measure_id)
+            self.sheets.definitions[measure_id] = (about.label, about.definition, lambda: self._left_out(question))
+
+    def _left_out(self, question: Question) -> str:
+        """What a file says of the rows left out; nobody else asks."""
+        left_out = [f"{n:,} {reason}" for reason, n, _ in self.store.explain(question).left_out]
+        return f"Left out: {', '.join(left_out)}." if left_out else ""
 
     def answer(self, measure_id: str, *by: str, **where: tuple[str, ...]) -> pl.DataFrame:
         return self.store.answer(self.question(measure_id, *by, **where))

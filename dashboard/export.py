@@ -6,6 +6,7 @@ Text that a spreadsheet would run as a formula is neutralised; text that a brows
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -22,6 +23,9 @@ _STARTS_A_FORMULA = r"^(\s*[=+\-@＝＋－＠\t\r\n])"  # in the wide letters of
 _CELL = 32_767  # characters that Excel allows a cell
 _SHEET = 31  # characters that Excel allows a sheet's name
 _PRINTED = 200  # rows of a table on paper
+
+
+LeftOut = str | Callable[[], str]  # what a measure leaves out, or how to find it once a file is asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class Sheets:
     about: list[tuple[str, str]] = field(default_factory=list)
     tiles: list[tuple[str, str, str]] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
-    definitions: dict[str, tuple[str, str, str]] = field(default_factory=dict)  # id → label, definition, left out
+    definitions: dict[str, tuple[str, str, LeftOut]] = field(default_factory=dict)  # id → label, definition, left out
 
 
 def csv(frame: pl.DataFrame) -> bytes:
@@ -62,7 +66,7 @@ def excel(sheets: Sheets) -> bytes:
         }
         told = pl.DataFrame([*sheets.about], schema=["what", "value"], orient="row")
         meanings = pl.DataFrame(
-            [(name, *told_) for name, told_ in sheets.definitions.items()],
+            [(name, label, text, _words(left)) for name, (label, text, left) in sheets.definitions.items()],
             schema=dict.fromkeys(["measure", "label", "definition", "left out"], pl.String),
             orient="row",
         )
@@ -126,7 +130,7 @@ def page(sheets: Sheets) -> bytes:
     )
     tables = "".join(_printed(table) for table in sheets.tables)
     meanings = "".join(
-        f"<dt>{escape(name)} {escape(label)}</dt><dd>{escape(text)} {escape(left)}</dd>"
+        f"<dt>{escape(name)} {escape(label)}</dt><dd>{escape(text)} {escape(_words(left))}</dd>"
         for name, (label, text, left) in sheets.definitions.items()
     )
     body = f"<h1>{escape(sheets.title)}</h1><dl class=about>{about}</dl><section class=tiles>{tiles}</section>{tables}"
@@ -135,6 +139,10 @@ def page(sheets: Sheets) -> bytes:
     title = escape(sheets.title)
     head = f'<meta charset="utf-8"><title>{title} · Milepost</title><style>{_PAPER}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>'.encode()
+
+
+def _words(left_out: LeftOut) -> str:
+    return left_out if isinstance(left_out, str) else left_out()
 
 
 def _printed(table: Table) -> str:

@@ -72,8 +72,8 @@ def _freshness(reading: Reading) -> str:
     listed = "".join(f"<li>{_source(row)}</li>" for row in pulls)
     health = f'<a href="data-health{escape(link_query(reading.filters))}" target="_self">data health</a>'
     return (
-        f'<div class="mp-fresh"><details><summary><b>As of {instant(store.as_of)}</b></summary>'
-        f"<ul>{listed}</ul></details>"
+        f'<div class="mp-fresh" data-snapshot="{escape(store.id)}">'
+        f"<details><summary><b>As of {instant(store.as_of)}</b></summary><ul>{listed}</ul></details>"
         f'<span class="{"mp-warn" if failed else "mp-ok"}">{fresh} pulled</span>'
         + "".join(f'<span class="mp-quiet">{_source(row)}</span>' for row in failed)
         + f"<span>{set_aside(store)}</span><span>{sound(store)} · {health}</span></div>"
@@ -139,14 +139,7 @@ def _period(reading: Reading) -> str:
 
 def options_of(store: Store) -> Options:
     """What each filter offers: value → what a reader sees."""
-    projects = store.table("projects", ["firm", "client_id", "client", "playbook", "manager"], order=("client",))
-    plain_names = {
-        name: {value: value for value in sorted(projects[name].drop_nulls().unique().to_list())}
-        for name in ("firm", "playbook", "manager")
-    }
-    plain_names["playbook"] = {name: name.replace("_", " ").capitalize() for name in plain_names["playbook"]}
-    clients = dict(zip(projects["client_id"].to_list(), projects["client"].to_list(), strict=True))
-    return {**plain_names, "client": clients}
+    return store.options()
 
 
 # ---------------------------------------------------------------- links
