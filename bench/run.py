@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import bare
 import cycle_times
+import pages
 import portfolio
 import pulls
 from printing import show
@@ -32,7 +33,7 @@ from pipelines.refreshing import Refresh, refresh
 from pipelines.settings import Settings, load
 
 AS_OF = datetime(2026, 11, 20, 12, tzinfo=UTC)
-CASES = ("refresh", "pulls", "cycle-times", "measures")
+CASES = ("refresh", "pulls", "cycle-times", "measures", "dashboard")
 MILESTONES_A_PROJECT = 5.4  # the simulation's mean
 
 
@@ -43,7 +44,10 @@ def main() -> None:
     asked.add_argument("--records", type=int, default=200_000, help="of the pulls")
     asked.add_argument("--kinds", nargs="+", choices=pulls.SOURCES, default=[*pulls.SOURCES], help="of the pulls")
     asked.add_argument("--events", type=int, nargs="+", default=[1_000_000, 10_000_000], help="of the cycle times")
-    asked.add_argument("--projects", type=int, default=18_500, help="of the measures; 5.4 gates each")
+    asked.add_argument("--projects", type=int, default=18_500, help="of the measures and pages; 5.4 gates each")
+    asked.add_argument("--readers", type=int, nargs="+", default=[*pages.READERS], help="of the dashboard, at once")
+    asked.add_argument("--changes", type=int, default=pages.CHANGES, help="of filters, while memory is watched")
+    asked.add_argument("--think", type=float, default=pages.THINK_SECONDS, help="seconds between two views of a reader")
     asked.add_argument("--seed", type=int, default=7)
     asked.add_argument("--folder", type=Path, help="keeps what is simulated, and uses it again")
     wanted = asked.parse_args()
@@ -59,6 +63,9 @@ def main() -> None:
                 cycle_times.run(folder, events, wanted.seed)
         if "measures" in cases:
             portfolio.run(folder, wanted.projects, wanted.seed)
+        if "dashboard" in cases:
+            asked_of = pages.Asked(wanted.readers, wanted.changes, wanted.think)
+            pages.run(folder, wanted.projects, wanted.seed, asked_of)
 
 
 def refresh_beside_bare_sql(data: Path, milestones: int, seed: int) -> None:

@@ -1,0 +1,250 @@
+"""Case: the dashboard as `milepost dashboard` serves it, under 1, 10 and 30 readers who open pages and change filters.
+
+First the demo's portfolio: each reader walks the main pages with some time to think, sets a period, a firm, a playbook.
+Then a large one: a reader for each main page changes filters to what nobody has asked for yet, and again to what was.
+Last the memory over many changes. Seconds are a reader's, from asking to the last message of the page; the server's
+processor time stands beside them, because it does not depend on what else the machine does. What stays out: the
+drawing in the browser, and judging a number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import portfolio
+from printing import show
+from sessions import Session, View, session
+
+from pipelines.demo import running
+from pipelines.refreshing import refresh
+from pipelines.settings import load
+from pipelines.snapshots import newest
+
+MAIN = ("overview", "flow", "schedule", "billing", "cash", "scope", "compare")
+READERS = (1, 10, 30)
+AS_IN_THE_DEMO = 150  # projects
+ROUNDS = 2  # how often a reader walks the main pages
+CHANGES = 200
+THINK_SECONDS = 1.0
+RESET: dict[str, str | Sequence[str]] = {"pick_period": "Last 12 months", "pick_firm": [], "pick_playbook": []}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How many readers at once, how many filter changes while memory is watched, and seconds between two views."""
+
+    readers: Sequence[int]
+    changes: int
+    think: float
+
+
+@dataclass(slots=True)
+class Served:
+    """A dashboard that is up: where, and its process."""
+
+    port: int
+    pid: int
+
+    def memory(self) -> int:
+        """Resident bytes."""
+        status = Path(f"/proc/{self.pid}/status").read_text("utf-8")
+        return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
+
+    def worked(self) -> float:
+        """Processor seconds so far."""
+        after_name = Path(f"/proc/{self.pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+        return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(slots=True)
+class Seen:
+    """What readers had: pages opened, filters changed, and how much the server worked and held for it."""
+
+    opened: list[View] = field(default_factory=list)
+    changed: list[View] = field(default_factory=list)
+    worked: float = 0.0
+    before: int = 0
+    after: int = 0
+
+    @property
+    def views(self) -> list[View]:
+        return self.opened + self.changed
+
+
+def run(folder: Path, projects: int, seed: int, asked: Asked) -> None:
+    small, large = snapshot(folder, AS_IN_THE_DEMO, seed), snapshot(folder, projects, seed)
+    with served(small, folder / "dashboard.log") as dashboard:
+        show_readers("The demo's portfolio", [(n, asyncio.run(walk(dashboard, n, asked.think))) for n in asked.readers])
+    with served(large, folder / "dashboard.log") as dashboard:
+        gates = gates_of(large)
+        show_pages(gates, asyncio.run(page_by_page(dashboard)))
+        show_memory(gates, asyncio.run(memory_over(dashboard, asked.changes)))
+
+
+def snapshot(folder: Path, projects: int, seed: int) -> Path:
+    """A data folder with a published snapshot of so many projects; made once."""
+    data = folder / f"portfolio-{projects}"
+    if not (data / "milepost.toml").is_file():
+        portfolio.simulated(data, projects, seed)
+    if newest(data / "snapshots") is None:
+        done = refresh(load(data), as_of=portfolio.AS_OF)
+        if not done.ok:
+            sys.exit("\n".join(done.problems))
+    return data
+
+
+def gates_of(data: Path) -> int:
+    import duckdb
+
+    serving = newest(data / "snapshots")
+    assert serving is not None
+    with duckdb.connect(str(serving.path), read_only=True) as con:
+        return int(con.execute("select count(*) from marts.gates").fetchall()[0][0])
+
+
+@contextmanager
+def served(data: Path, log: Path) -> Iterator[Served]:
+    """The dashboard over a data folder, by the command that `milepost dashboard` runs."""
+    port = running.free_port()
+    environ = {**os.environ, "MILEPOST_DATA": str(data)}
+    with running.server(running.dashboard_command(port), environ, log) as child:
+        running.await_answer(f"http://{running.HOST}:{port}/_stcore/health", child, "the dashboard")
+        yield Served(port, child.pid)
+
+
+async def walk(dashboard: Served, readers: int, think: float) -> Seen:
+    """Readers who come one after another within a think time, and walk the main pages from different ones on."""
+    seen = Seen(before=dashboard.memory())
+    began = dashboard.worked()
+    await asyncio.gather(*(_walk(dashboard, place, readers, think, seen) for place in range(readers)))
+    seen.worked, seen.after = dashboard.worked() - began, dashboard.memory()
+    return seen
+
+
+async def _walk(dashboard: Served, place: int, readers: int, think: float, seen: Seen) -> None:
+    await asyncio.sleep(think * place / readers)
+    async with session(dashboard.port) as reader:
+        for step in range(ROUNDS * len(MAIN)):
+            seen.opened.append(await reader.open(MAIN[(place + step) % len(MAIN)]))
+            await asyncio.sleep(think)
+            key, value = _change(reader, place + step)
+            seen.changed.append(await reader.choose(**{key: value}))
+            await asyncio.sleep(think)
+
+
+def _change(reader: Session, turn: int) -> tuple[str, str | Sequence[str]]:
+    """A filter and what it is set to, another at every turn."""
+    key = ("pick_period", "pick_firm", "pick_playbook")[turn % 3]
+    offered = [one for one in reader.options[key] if "…" not in one]
+    value = offered[turn // 3 % len(offered)]
+    return key, value if key == "pick_period" else [value]
+
+
+async def page_by_page(dashboard: Served) -> dict[str, tuple[list[View], list[View], float, float]]:
+    """For each main page: changes to what nobody asked for yet, the same again, and processor seconds of each."""
+    found = {}
+    async with session(dashboard.port) as reader:
+        for page in MAIN:
+            await reader.open(page)
+            told = []
+            for _ in range(2):
+                began = dashboard.worked()
+                views = [await reader.choose(**change) for change in fresh_changes(reader)]
+                told.append((views, (dashboard.worked() - began) / len(views)))
+            (fresh, fresh_worked), (again, again_worked) = told
+            found[page] = (fresh, again, fresh_worked, again_worked)
+            await reader.choose(**RESET)
+    return found
+
+
+def fresh_changes(reader: Session) -> Iterator[dict[str, str | Sequence[str]]]:
+    """Each period, then each firm and playbook under the period of twelve months."""
+    for period in reader.options["pick_period"]:
+        if "…" not in period and period != RESET["pick_period"]:
+            yield {"pick_period": period}
+    yield {"pick_period": str(RESET["pick_period"]), "pick_firm": [reader.options["pick_firm"][0]]}
+    for firm in reader.options["pick_firm"][1:]:
+        yield {"pick_firm": [firm]}
+    for playbook in reader.options["pick_playbook"]:
+        yield {"pick_firm": [], "pick_playbook": [playbook]}
+
+
+async def memory_over(dashboard: Served, changes: int) -> list[tuple[int, int, list[View]]]:
+    """Resident bytes as filters are changed, each to one of very many choices: after none, a quarter, … all."""
+    told: list[tuple[int, int, list[View]]] = []
+    views: list[View] = []
+    async with session(dashboard.port) as reader:
+        await reader.open("overview")
+        managers = reader.options["pick_manager"]
+        for change in range(changes + 1):
+            if change % max(1, changes // 8) == 0:
+                told.append((change, dashboard.memory(), views))
+                views = []
+            page = MAIN[change % len(MAIN)]
+            views.append(await reader.open(page))
+            views.append(await reader.choose(pick_manager=[managers[change % len(managers)]]))
+    return told
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+def in_ms(seconds: Sequence[float], share: float) -> str:
+    return f"{1000 * percentile(seconds, share):,.0f}" if seconds else "–"
+
+
+def megabytes(size: float) -> str:
+    return f"{size / 2**20:,.0f}"
+
+
+def show_readers(title: str, found: Sequence[tuple[int, Seen]]) -> None:
+    rows = []
+    for readers, seen in found:
+        first = [view.first_chart for view in seen.opened if view.first_chart is not None]
+        changed = [view.seconds for view in seen.changed]
+        sent = [view.sent / 1000 for view in seen.views]
+        rows.append((
+            f"{readers}", f"{len(seen.views)}", in_ms(first, 0.5), in_ms(first, 0.95), in_ms(changed, 0.5),
+            in_ms(changed, 0.95), f"{1000 * seen.worked / len(seen.views):,.0f}", f"{percentile(sent, 0.5):.0f}",
+            f"{max(sent):.0f}", megabytes(seen.before), megabytes(seen.after),
+            f"{sum(len(view.errors) for view in seen.views)}",
+        ))  # fmt: skip
+    show(
+        f"{title}: readers at once",
+        ("readers", "views", "first chart p50, ms", "p95", "filter change p50, ms", "p95", "processor a view, ms",
+         "sent p50, kB", "most", "memory before, MB", "after", "errors"),
+        rows,
+    )  # fmt: skip
+
+
+def show_pages(gates: int, found: dict[str, tuple[list[View], list[View], float, float]]) -> None:
+    rows = [
+        (
+            page, in_ms([v.seconds for v in fresh], 0.5), in_ms([v.seconds for v in fresh], 0.95),
+            f"{1000 * fresh_worked:,.0f}", in_ms([v.seconds for v in again], 0.5),
+            in_ms([v.seconds for v in again], 0.95), f"{1000 * again_worked:,.0f}",
+            f"{max(v.sent for v in fresh) / 1000:.0f}", f"{sum(len(v.errors) for v in fresh + again)}",
+        )
+        for page, (fresh, again, fresh_worked, again_worked) in found.items()
+    ]  # fmt: skip
+    show(
+        f"A filter change at {gates:,} gates, one reader",
+        ("page", "not asked before p50, ms", "p95", "processor, ms", "asked before p50, ms", "p95", "processor, ms",
+         "most sent, kB", "errors"),
+        rows,
+    )  # fmt: skip
+
+
+def show_memory(gates: int, found: Sequence[tuple[int, int, list[View]]]) -> None:
+    show(
+        f"Memory at {gates:,} gates as pages are opened and filters changed, each to another choice",
+        ("changes", "resident, MB", "errors"),
+        [(f"{n}", megabytes(size), f"{sum(len(view.errors) for view in views)}") for n, size, views in found],
+    )
