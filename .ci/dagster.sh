@@ -19,6 +19,7 @@ export DAGSTER_HOME
 }
 
 # One run at a time, because the warehouse has one writer; a run whose process died is ended after an hour.
+# Ticks are thrown away here, old runs after each refresh (keep_dagster_runs in milepost.toml).
 cat >"$DAGSTER_HOME/dagster.yaml" <<'YAML'
 telemetry:
   enabled: false
@@ -28,6 +29,11 @@ concurrency:
 run_monitoring:
   enabled: true
   max_runtime_seconds: 3600
+retention:
+  schedule:
+    purge_after_days: 30
+  sensor:
+    purge_after_days: 7
 YAML
 
 echo "Dagster at http://127.0.0.1:$port over $data; Ctrl-C ends it."
