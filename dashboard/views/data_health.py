@@ -5,9 +5,10 @@ from __future__ import annotations
 import polars as pl
 import streamlit as st
 
-from dashboard import charts, explain, figures, layout, tiles
+from dashboard import charts, explain, figures, layout, refreshes, tiles
 from dashboard.data import Condition, Reading
 from dashboard.tiles import Tile
+from pipelines import settings
 
 REJECTS = ["reason", "entity", "source", "source_key", "detail", "recorded_at", "source_url"]
 ODDITIES = ["project_id", "reason", "detail", "subject", "client", "project", "firm", "entity", "source_key"]
@@ -55,6 +56,7 @@ def page(reading: Reading) -> None:
         ],
     )
     _sources(reading)
+    _refreshes(reading)
     _fixes(reading)
     _rejects(reading)
     _faults(reading)
@@ -96,6 +98,25 @@ def _sources(reading: Reading) -> None:
         return
     names = {"newest_recorded_at": "Newest record (UTC)", "row_count": "Records"}
     charts.ledger(reading, frame, key="sources", mart="source_pulls", names=names, at=row)
+
+
+def _refreshes(reading: Reading) -> None:
+    frame = refreshes.newest(settings.load().data, reading.store.sight)
+    row = layout.section("Refreshes", "The newest, whether they published a snapshot or not, whatever the day")
+    if frame.is_empty():
+        layout.empty("No refresh has been noted yet.", "Run <code>milepost refresh</code>.")
+        return
+    names = {
+        "started_at": "Began (UTC)",
+        "started_by": "Started by",
+        "duration_seconds": "Seconds",
+        "row_count": "Records in",
+        "rejected_count": "Set aside",
+        "published": "Snapshot",
+        "slowest": "Slowest steps",
+        "error": "What went wrong",
+    }
+    charts.ledger(reading, frame, key="refreshes", names=names, at=row)
 
 
 def _rejects(reading: Reading) -> None:

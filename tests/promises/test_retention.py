@@ -65,7 +65,8 @@ def refresh(settings: Settings, number: int, at: datetime) -> None:
     watch = Watch(settings, f"r{number}", "a simulated schedule", at, {})
     watch.begin()
     for name in settings.sources:
-        pulling.pull(settings, name, at, ENVIRON, HASTY)
+        if name != "relay" or _is_its_turn(number):
+            pulling.pull(settings, name, at, ENVIRON, HASTY)
     with warehouse.open_warehouse(settings.warehouse) as con:
         moment = warehouse.moment(settings, at)
         warehouse.load_reference(con, settings)
@@ -78,6 +79,11 @@ def refresh(settings: Settings, number: int, at: datetime) -> None:
             records_of=sources, terms=moment,
         )  # fmt: skip
     watch.end(Found(published=published.id), 5.0)
+
+
+def _is_its_turn(number: int) -> bool:
+    """The portal is asked the first time, the last, and every other between: that is most of what a refresh costs."""
+    return number == 0 or (DAYS * A_DAY - 1 - number) % 2 == 0
 
 
 def measured(settings: Settings) -> Measured:
@@ -181,7 +187,7 @@ def test_dagster_keeps_the_newest_runs_alone_with_all_that_belongs_to_them(tmp_p
     job = acted(settings)
     sizes = []
     with dg.DagsterInstance.from_config(str(home)) as instance:
-        for _ in range(6):
+        for _ in range(5):
             assert job.execute_in_process(instance=instance).success
             sizes.append(sum(1 for path in home.rglob("*") if path.is_file()))
         kept = {run.run_id for run in instance.get_runs()}
@@ -193,7 +199,7 @@ def test_dagster_keeps_the_newest_runs_alone_with_all_that_belongs_to_them(tmp_p
                 rows = con.exec_driver_sql(f"select distinct run_id from {table}").fetchall()
                 assert {run for (run,) in rows} <= kept, table
     assert len(set(sizes[3:])) == 1
-    assert [run.outcome for run in runs.newest(settings.data)] == ["ok"] * 6
+    assert [run.outcome for run in runs.newest(settings.data)] == ["ok"] * 5
 
 
 def acted(settings: Settings) -> dg.JobDefinition:
