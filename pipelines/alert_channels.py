@@ -58,7 +58,7 @@ def send(alerts: Alerts, channel: str, message: Message, environ: Mapping[str, s
         sending = _Posting(alerts.webhook, message, alerts.timeout_seconds, environ)
         where = "webhook"
     wrong = _within(alerts.timeout_seconds * STEPS, sending)
-    return f"an alert was not sent, {where}: {wrong} It is tried again after the next refresh." if wrong else None
+    return f"an alert was not sent, {where}: {wrong}" if wrong else None
 
 
 def _within(seconds: float, sending: Callable[[], None]) -> str | None:

@@ -60,7 +60,8 @@ def causes(con: Connection, settings: Settings, is_ok: bool, checks: Sequence[Ch
     found = [Cause(f"check {one.name}", f"Check {inert(one.name)}: {_rows(one.count)}.") for one in broken]
     found += [_stale(con, name, state) for name in settings.sources if (state := _state(con, name)) not in (None, "ok")]
     if not is_ok:
-        why = f", {len(broken)} blocking checks do not hold" if broken else ""
+        counted = "1 blocking check does" if len(broken) == 1 else f"{len(broken)} blocking checks do"
+        why = f", {counted} not hold" if broken else ""
         found.insert(0, Cause(REFRESH, f"The refresh failed{why}; the last good numbers are shown."))
     return found
 
@@ -119,7 +120,7 @@ def deliver(
             continue
         error = send(settings.alerts, channel, _message(mine, at), environ)
         if error:
-            wrong.append(error)
+            wrong.append(f"{error} It is tried again after the next refresh.")
         else:
             taken += mine
     return taken, wrong
@@ -130,6 +131,12 @@ def mark(con: Connection, taken: Sequence[Notice]) -> None:
     if taken:
         rows = [[one.cause, one.raised_at, one.is_recovery, one.channel] for one in taken]
         con.executemany("insert into ops.alert_notices values (?, ?, ?, ?)", rows)
+
+
+def trial(settings: Settings, at: datetime, environ: Mapping[str, str] = os.environ) -> dict[str, str | None]:
+    """Sends a trial message through each channel; what went wrong with it, None where it was taken."""
+    message = Message("Milepost alerts: a trial", "This is how you will be told when something is wrong.", at)
+    return {name: send(settings.alerts, name, message, environ) for name in channels(settings.alerts)}
 
 
 def without_warehouse(settings: Settings, at: datetime, environ: Mapping[str, str] = os.environ) -> list[str]:

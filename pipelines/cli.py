@@ -344,6 +344,21 @@ def runs(
             console.print(_plain(f"{_written(run.started_at)}: {run.error}"), soft_wrap=True)
 
 
+@command
+def alert() -> None:
+    """Send a trial message through every channel of [alerts], and say whether it was taken."""
+    from pipelines.alerting import trial
+
+    told = trial(_settings(), _now())
+    if not told:
+        raise fault("alerts", "no channel is set.", "See [alerts] in milepost.example.toml.")
+    console = _printer()
+    for channel, wrong in told.items():
+        console.print(_plain(wrong or f"{channel} took the message."), soft_wrap=True)
+    if any(told.values()):
+        raise typer.Exit(1)
+
+
 def _of_run(run: Run) -> dict[str, Any]:
     return {
         "started_at": _written(run.started_at),

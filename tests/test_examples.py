@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from walkthrough import alike, saved, walked
 
 from models.faults import Fault
-from pipelines import access_block, source_blocks
+from pipelines import access_block, alert_block, source_blocks
 from pipelines.pulling import pull
 from pipelines.settings import PROJECT, Settings, load
 from pipelines.warehouse import build_all, check_all, load_reference, moment, open_warehouse, stage_all, staged_sources
@@ -192,6 +192,9 @@ def test_a_builders_duplicates_orphans_and_odd_words_are_listed_or_read(tmp_path
         (access_block.Access, ("access",)),
         (access_block.Person, ("access", "people")),
         (source_blocks.PortalSource, ("sources", "studio")),
+        (alert_block.Alerts, ("alerts",)),
+        (alert_block.Mail, ("alerts", "mail")),
+        (alert_block.Webhook, ("alerts", "webhook")),
         (source_blocks.FilesSource, ("sources", "books")),
         (source_blocks.FileTable, ("sources", "books", "tables")),
         (source_blocks.SqlSource, ("sources", "erp")),
@@ -212,7 +215,19 @@ def test_the_example_settings_explain_every_key(model: type[BaseModel], place: t
     told_by_environment = {"data", "config"} if model is Settings else set()
     assert named == set(model.model_fields) - told_by_environment
     explained = re.findall(r"^(?:# )?([a-z_]+) = .* # \S", text, flags=re.MULTILINE)
-    assert named - {"sources", "linking", "targets", "tables", "access", "people", "firm", "kind"} <= set(explained)
+    assert named - {
+        "sources",
+        "linking",
+        "targets",
+        "tables",
+        "alerts",
+        "mail",
+        "webhook",
+        "access",
+        "people",
+        "firm",
+        "kind",
+    } <= set(explained)
 
 
 def test_the_example_settings_load_as_they_stand_and_with_every_key(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def test_a_stale_source_is_told_once_with_the_day_of_its_last_good_pull(told: To
 def test_a_check_that_fails_is_told_once_and_is_not_well_again_until_it_was_seen_to_hold(told: Told) -> None:
     told.refresh(broken={CHECK: 3})
     (letter,) = told.letters()
-    assert letter.startswith("Milepost alerts: 2 new\nThe refresh failed, 1 blocking checks do not hold;")
+    assert letter.startswith("Milepost alerts: 2 new\nThe refresh failed, 1 blocking check does not hold;")
     assert f"Check {CHECK}: 3 rows break it." in letter
     told.refresh(problem="stopped before any check")
     told.refresh(broken={CHECK: 5})
@@ -244,7 +244,7 @@ def test_a_real_refresh_tells_of_a_refused_record_without_a_word_of_it(
     assert "'CLIENTNAME' is unknown" in outcome.problems[0]
     (letter,), (post,) = told.letters(), told.posts()
     for message in (letter, post):
-        assert "The refresh failed, 1 blocking checks do not hold; the last good numbers are shown." in message
+        assert "The refresh failed, 1 blocking check does not hold; the last good numbers are shown." in message
         assert "Check staging/invoices contract: 1 row breaks it." in message
         assert "CLIENTNAME" not in message
     assert runs.newest(told.settings.data)[0].outcome == "failed"
@@ -349,6 +349,15 @@ def test_a_webhook_that_answers_letter_by_letter_is_given_up(told: Told) -> None
     told.hook.drips.set()
     assert time.monotonic() - began < 30
     assert "webhook: it did not take the message within 0 seconds" in told.warnings[0]
+
+
+def test_a_trial_tells_of_each_channel_whether_it_took_the_message(told: Told) -> None:
+    told.hook.status = 500
+    assert alerting.trial(told.settings, JUNE, told.environ) == {
+        "mail": None,
+        "webhook": "an alert was not sent, webhook: it answered 500.",
+    }
+    assert told.letters()[0].startswith("Milepost alerts: a trial\n")
 
 
 # --- settings -----------------------------------------------------------------------------------------------
