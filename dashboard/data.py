@@ -73,6 +73,7 @@ class Store:
     rewound_to: date | None = None
     targets: Mapping[str, float] = field(default_factory=dict, compare=False)
     views: Path = field(default=Path(), compare=False)  # where the viewer's saved views are
+    folder: Path = field(default=Path(), compare=False)  # the data folder
     asked: list[Asked] = field(default_factory=list, compare=False)  # in the order in which it was asked
 
     def answer(self, question: Question) -> pl.DataFrame:
@@ -249,6 +250,7 @@ def current(viewer: Viewer) -> Store | None:
         None,
         settings.targets,
         settings.data / "views" / viewer.key if viewer.key else settings.data,
+        settings.data,
     )
 
 

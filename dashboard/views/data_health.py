@@ -8,7 +8,6 @@ import streamlit as st
 from dashboard import charts, explain, figures, layout, refreshes, tiles
 from dashboard.data import Condition, Reading
 from dashboard.tiles import Tile
-from pipelines import settings
 
 REJECTS = ["reason", "entity", "source", "source_key", "detail", "recorded_at", "source_url"]
 ODDITIES = ["project_id", "reason", "detail", "subject", "client", "project", "firm", "entity", "source_key"]
@@ -101,7 +100,7 @@ def _sources(reading: Reading) -> None:
 
 
 def _refreshes(reading: Reading) -> None:
-    frame = refreshes.newest(settings.load().data, reading.store.sight)
+    frame = refreshes.newest(reading.store.folder, reading.store.sight)
     row = layout.section("Refreshes", "The newest, whether they published a snapshot or not, whatever the day")
     if frame.is_empty():
         layout.empty("No refresh has been noted yet.", "Run <code>milepost refresh</code>.")

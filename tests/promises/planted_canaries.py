@@ -8,6 +8,7 @@ thousand times as large. What is sent to a viewer is kept whole.
 from __future__ import annotations
 
 import io
+import json
 import re
 import sys
 import zipfile
@@ -93,6 +94,10 @@ def plant(data: Path, projects: int) -> Planted:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(published, "simulate", lambda **_: SimpleNamespace(records=records, rates=found.rates))
         published.publish(data, projects, failed=("hearth",))
+    run = {"started_at": "2026-06-30T11:00:00+00:00", "ended_at": "2026-06-30T11:01:00+00:00", "started_by": "schedule",
+           "outcome": "failed", "row_count": 1, "rejected_count": 1, "published": None, "steps": [],
+           "error": f"client {FOREIGN} does not fit"}  # fmt: skip
+    (data / "runs.json").write_text(json.dumps([run]), "utf-8")
     stranger = next(one for one in records["projects"] if FOREIGN in one["id"] and FOREIGN in one["client"])
     firm = mine[0]["firm"]
     return Planted(

@@ -225,6 +225,7 @@ def test_the_search_finds_the_marks_where_they_may_be_seen(planted: Planted) -> 
             app = opened(planted.data, page, user("lead"))
         assert not app.exception
         assert seen_in(sent.told(), (FOREIGN, OTHER_CLIENT)) == [FOREIGN, OTHER_CLIENT], page
+        assert (f"client {FOREIGN} does not fit".encode() in sent.told()) is (page == "data-health")
     with recorded() as sent:
         opened(planted.data, "billing", user("money"))
     assert GREAT.search(sent.told())
