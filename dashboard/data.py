@@ -35,7 +35,8 @@ from pipelines import snapshots
 
 OPEN_SNAPSHOTS = 3  # the one that serves, and those a session may still be reading
 OPEN_REWOUND = 3  # marts in memory: about 13 kB for each gate
-OPEN_SIGHTS = 24  # as many different sights, each with its own rows alone
+OPEN_SIGHTS = 24  # as many different sights, each with its own rows alone,
+SIGHT_SECONDS = 6 * 3600  # for so long, so that copies of snapshots that serve no more do not stay
 KEPT_ANSWERS, KEPT_BYTES = 4_000, 96 * 2**20
 SAMPLED = 5
 NUMBERS = ("value", "p85", "p95", "low", "high", "p85_low", "p85_high")  # of an answer
@@ -305,7 +306,11 @@ def _connection(path: str, day: date | None, sight: Sight) -> duckdb.DuckDBPyCon
 
 
 @st.cache_resource(
-    max_entries=OPEN_SIGHTS, show_spinner=False, hash_funcs={Sight: repr}, on_release=lambda con: con.close()
+    max_entries=OPEN_SIGHTS,
+    ttl=SIGHT_SECONDS,
+    show_spinner=False,
+    hash_funcs={Sight: repr},
+    on_release=lambda con: con.close(),
 )
 def _limited(path: str, day: date | None, sight: Sight) -> duckdb.DuckDBPyConnection:
     """What a sight lets through, copied to a database of its own that can open no file."""
