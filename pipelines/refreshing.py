@@ -113,7 +113,7 @@ def _run(  # noqa: PLR0917 - what is run, which part of it, at which two instant
         chosen = [key for key in job.asset_layer.executable_asset_keys if key not in others]
     clock = {"as_of": as_of and as_of.isoformat(), "now": now and now.isoformat()}
     try:
-        with _overheard(saying), _unwritten() as instance:
+        with _overheard(saying), _unwritten(settings) as instance:
             result = job.execute_in_process(
                 instance=instance,
                 run_config={
@@ -209,11 +209,14 @@ def _told(check: dg.AssetCheckEvaluation) -> str:
 
 
 @contextmanager
-def _unwritten() -> Iterator[dg.DagsterInstance]:
-    """Dagster without a memory: a run's outcome is at hand, and to store its 600 events takes as long as the marts."""
+def _unwritten(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """Dagster without a memory: a run's outcome is at hand, and to store its 600 events takes as long as the marts.
+
+    It is told of a folder that it has no use for; else it makes one that a kill leaves behind.
+    """
     import dagster as dg
 
-    with dg.DagsterInstance.ephemeral() as instance:
+    with dg.DagsterInstance.ephemeral(str(settings.data / ".run")) as instance:
         instance.event_log_storage.store_event = _forget  # type: ignore[method-assign]
         yield instance
 

@@ -22,14 +22,14 @@ from compared import differences
 from warm_refreshes import CHILD, Attempt, phases
 from watching import Watcher, watched
 
-from pipelines import snapshots
+from pipelines import snapshots, warehouse
 from pipelines.settings import Settings, load
 
 pytestmark = pytest.mark.slow
 
 KILLS = int(os.environ.get("MILEPOST_KILLS", "50"))
 SEED = int(os.environ.get("MILEPOST_KILLS_SEED", "20"))
-IN_A_ROW = 6  # kills before a refresh is left undisturbed, at most
+IN_A_ROW = (3, 9)  # kills before a refresh is left undisturbed, at least and at most
 PHASES = {"pull": ("Pulling",), "merge": ("Pulling",), "build": ("Staging", "Building"), "check": ("Checking",),
           "publish": ("Publishing",)}  # fmt: skip
 
@@ -104,7 +104,9 @@ def twins(tmp_path: Path) -> tuple[Path, Path]:
 def test_whatever_is_killed_the_next_refresh_is_as_if_nothing_had_been_and_readers_see_whole_snapshots(
     twins: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    killed = twins[0]
+    killed, passing = twins[0], tmp_path / "passing"
+    passing.mkdir()
+    environ = {**ENVIRON, "TMPDIR": str(passing)}
     dice, run = Random(SEED), Run()
     with changing_firms(tmp_path) as firms:
         for data in twins:
@@ -112,9 +114,9 @@ def test_whatever_is_killed_the_next_refresh_is_as_if_nothing_had_been_and_reade
         side_by_side(firms, twins, run)
         with watched(killed / "snapshots", shown(firms)) as watcher:
             while run.killed.total() < KILLS:
-                for _ in range(dice.randint(1, IN_A_ROW)):
+                for _ in range(dice.randint(*IN_A_ROW)):
                     firms.change()
-                    attempt = Attempt(killed, firms.now, ENVIRON)
+                    attempt = Attempt(killed, firms.now, environ)
                     least = min(PHASES, key=lambda phase: (run.killed[phase], dice.random()))
                     aim(attempt, least, run, dice)
                     if attempt.outcome is None:
@@ -129,6 +131,7 @@ def test_whatever_is_killed_the_next_refresh_is_as_if_nothing_had_been_and_reade
     assert run.children == []  # a refresh is one process: there is no other to be killed
     assert min(run.killed[phase] for phase in PHASES) >= KILLS // 10
     nothing_is_left_behind(load(killed, killed / "milepost.toml", {}))
+    assert list(passing.iterdir()) == []
 
 
 def side_by_side(firms: Firms, twins: tuple[Path, Path], run: Run) -> None:
@@ -161,3 +164,6 @@ def nothing_is_left_behind(settings: Settings) -> None:
     kept = snapshots.available(settings.snapshots)
     assert found == {"current", *(one.path.name for one in kept), *(one.path.with_suffix(".json").name for one in kept)}
     assert len(kept) <= settings.keep_snapshots
+    with warehouse.open_warehouse(settings.warehouse) as con:
+        outcomes = {outcome for (outcome,) in con.execute("select outcome from ops.runs").fetchall()}
+    assert outcomes == {"interrupted", "ok"}  # none is running still

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
@@ -125,6 +126,7 @@ def _refresh(
     from pipelines.settings import load
 
     os.environ.update(environ)
+    tempfile.tempdir = None  # found anew where TMPDIR is among them
     sys.addaudithook(_alone(telling))
     settings = load(data, data / "milepost.toml", {})
     if first:
