@@ -32,7 +32,7 @@ AS_IN_THE_DEMO = 150  # projects
 ROUNDS = 2  # how often a reader walks the main pages
 CHANGES = 200
 THINK_SECONDS = 1.0
-RESET: dict[str, str | Sequence[str]] = {"pick_period": "Last 12 months", "pick_firm": [], "pick_playbook": []}
+RESET: dict[str, str | Sequence[str]] = {"pick_period": "Last 12 months", "pick_firm": []}
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,15 +164,12 @@ async def page_by_page(dashboard: Served) -> dict[str, tuple[list[View], list[Vi
 
 
 def fresh_changes(reader: Session) -> Iterator[dict[str, str | Sequence[str]]]:
-    """Each period, then each firm and playbook under the period of twelve months."""
+    """Each other period, then each firm under the usual one."""
     for period in reader.options["pick_period"]:
         if "…" not in period and period != RESET["pick_period"]:
             yield {"pick_period": period}
-    yield {"pick_period": str(RESET["pick_period"]), "pick_firm": [reader.options["pick_firm"][0]]}
-    for firm in reader.options["pick_firm"][1:]:
-        yield {"pick_firm": [firm]}
-    for playbook in reader.options["pick_playbook"]:
-        yield {"pick_firm": [], "pick_playbook": [playbook]}
+    for firm in reader.options["pick_firm"]:
+        yield {"pick_period": str(RESET["pick_period"]), "pick_firm": [firm]}
 
 
 async def memory_over(dashboard: Served, changes: int) -> list[tuple[int, int, list[View]]]:

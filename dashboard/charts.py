@@ -21,11 +21,12 @@ from dashboard.data import Reading, catalogue, mart_columns
 from dashboard.drawn import Drawn
 from dashboard.export import Table
 from dashboard.figures import parts_of
+from dashboard.keeping import Kept
 from dashboard.layout import nothing, project_link, section
 from dashboard.numbers import ABSENT, current, day, of_locale, plural
 from models.measure import Bucket, Clock, Measure
 
-KEPT_FIGURES = 400
+KEPT_FIGURES, KEPT_FIGURES_BYTES = 400, 48 * 2**20
 ROW = 32.8125  # px, a table's row: 2.1875 rem of the theme's 15 px
 TALLEST = 400  # px, eleven rows and a half: the half says that there are more
 _CHART = {"displayModeBar": False, "responsive": True, "scrollZoom": False, "showTips": False}
@@ -36,10 +37,7 @@ _MARKUP = re.compile(r"<(?!/?b>|br>|/?extra>)")
 _HIDDEN = ("project_id", "client_id", "gate_id", "id")
 
 
-@dataclass(frozen=True, slots=True)
-class _Drawing:
-    frame: pl.DataFrame
-    draw: Callable[[pl.DataFrame], Figure]
+_figures = Kept(KEPT_FIGURES, KEPT_FIGURES_BYTES)
 
 
 def chart(
@@ -63,7 +61,8 @@ def chart(
         nothing(reading)
         return []
     asked = repr((draw.__module__, reading.filters, about, current().code))  # a page's keys are its own
-    figure = _figure(reading.store.id, repr(reading.store.sight), key, asked, _Drawing(frame, draw))
+    kept_by = (reading.store.id, reading.store.sight, key, asked)
+    figure = Drawn(_figures.get(kept_by, lambda: inert(draw(frame))))
     if at is not None:
         reading.sheets.tables.append(Table(alt, "", frame))
     chosen = [one.replace("&lt;", "<") for one in choose(figure, key, alt)]
@@ -84,11 +83,6 @@ def choose(figure: Drawn, key: str, alt: str) -> list[str]:
     drawn = figure.ids()
     points = [str(point["customdata"][0]) for point in picked["selection"]["points"] if point.get("customdata")]
     return [one for one in dict.fromkeys(points) if one in drawn]  # what was chosen may be drawn no more
-
-
-@st.cache_resource(max_entries=KEPT_FIGURES, show_spinner=False, hash_funcs={_Drawing: lambda _: ""})
-def _figure(snapshot: str, sight: str, key: str, asked: str, drawing: _Drawing) -> Drawn:  # noqa: ARG001
-    return Drawn(inert(drawing.draw(drawing.frame)))
 
 
 def inert(drawn: Any) -> Any:

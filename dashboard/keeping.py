@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-LEAST_BYTES = 500  # of an object and its place
+LEAST_BYTES = 100  # of an object and its place
 
 
 class Kept:
@@ -84,11 +84,11 @@ def size_of(answer: Any) -> int:
     if isinstance(answer, pl.DataFrame):
         return LEAST_BYTES + int(answer.estimated_size())
     if isinstance(answer, str):
-        return len(answer)
+        return 50 + len(answer)
     if isinstance(answer, dict):
         return LEAST_BYTES + sum(size_of(one) for one in (*answer.keys(), *answer.values()))
     if isinstance(answer, list | tuple):
         return LEAST_BYTES + sum(map(size_of, answer))
     if is_dataclass(answer) and not isinstance(answer, type):
         return LEAST_BYTES + sum(size_of(getattr(answer, one.name)) for one in fields(answer))
-    return 50
+    return 30
