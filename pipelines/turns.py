@@ -41,16 +41,12 @@ def taken(
     handle = _opened(file)
     try:
         _wait(handle, file, patience_seconds, saying)
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{by}, process {os.getpid()}".encode(), 0)
-        since = datetime.fromtimestamp(os.fstat(handle).st_mtime, UTC)
+        since = _written_down(handle, file, by)
         _taken[file] = since
         try:
             yield since
         finally:
             del _taken[file]
-    except OSError as error:
-        raise _unwritable(file, error) from None
     finally:
         os.close(handle)
 
@@ -59,6 +55,15 @@ def _opened(file: Path) -> int:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _unwritable(file, error) from None
+
+
+def _written_down(handle: int, file: Path, by: str) -> datetime:
+    try:
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{by}, process {os.getpid()}".encode(), 0)
+        return datetime.fromtimestamp(os.fstat(handle).st_mtime, UTC)
     except OSError as error:
         raise _unwritable(file, error) from None
 

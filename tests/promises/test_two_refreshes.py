@@ -8,7 +8,7 @@ import pytest
 from changing_firms import ENVIRON, changing_firms
 from warm_refreshes import Attempt
 
-from pipelines import runs, snapshots, warehouse
+from pipelines import runs, snapshots, turns, warehouse
 
 pytestmark = pytest.mark.slow
 
@@ -50,3 +50,10 @@ def test_a_refresh_that_is_killed_leaves_the_turn_to_the_next_and_is_noted_as_in
     with warehouse.open_warehouse(house / "warehouse.duckdb") as con:
         told = con.execute("select outcome, error from ops.runs order by started_at").fetchall()
     assert told == [("interrupted", runs.CUT_SHORT), ("ok", None)]
+
+
+def test_what_goes_wrong_during_a_turn_is_not_laid_to_the_file_that_says_whose_it_is(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="nonesuch"), turns.taken(tmp_path, "a test"):
+        (tmp_path / "nonesuch").read_bytes()
+    with turns.taken(tmp_path, "another"):
+        pass
