@@ -8,7 +8,7 @@ import pytest
 from changing_firms import ENVIRON, changing_firms
 from warm_refreshes import Attempt
 
-from pipelines import runs, snapshots, turns, warehouse
+from pipelines import snapshots, turns, warehouse
 
 pytestmark = pytest.mark.slow
 
@@ -34,22 +34,6 @@ def test_a_second_refresh_says_who_is_at_work_and_the_first_ends_as_if_alone(tmp
     with warehouse.open_warehouse(house / "warehouse.duckdb") as con:
         assert con.execute("select outcome from ops.runs").fetchall() == [("ok",)]
         assert con.execute("select count(*) from ops.pulls").fetchall() == [(2,)]
-
-
-def test_a_refresh_that_is_killed_leaves_the_turn_to_the_next_and_is_noted_as_interrupted(tmp_path: Path) -> None:
-    house = tmp_path / "house"
-    with changing_firms(tmp_path) as firms:
-        firms.settle(house)
-        first = Attempt(house, firms.now, ENVIRON)
-        assert first.until_said("Pulling")
-        first.kill()
-        firms.change()
-        outcome = Attempt(house, firms.now, ENVIRON).wait()
-    assert outcome is not None
-    assert outcome.problems == ()
-    with warehouse.open_warehouse(house / "warehouse.duckdb") as con:
-        told = con.execute("select outcome, error from ops.runs order by started_at").fetchall()
-    assert told == [("interrupted", runs.CUT_SHORT), ("ok", None)]
 
 
 def test_what_goes_wrong_during_a_turn_is_not_laid_to_the_file_that_says_whose_it_is(tmp_path: Path) -> None:
