@@ -129,6 +129,16 @@ def test_tests_are_sentences() -> None:
     assert short == []
 
 
+def test_every_promise_names_tests_that_there_are() -> None:
+    page = (PROJECT / "docs" / "promises.md").read_text("utf-8")
+    named = re.findall(r"^- `(tests/\S+)::(test_\w+)`$", page, re.MULTILINE)
+    missing = [name for file, name in named if f"\ndef {name}(" not in (PROJECT / file).read_text("utf-8")]
+    promises = [part for part in page.split("\n\n") if part.startswith("**")]
+    assert missing == []
+    assert len(named) == page.count("::") > 50
+    assert [one for one in promises if "::" not in one] == []
+
+
 def test_no_test_is_skipped_or_expected_to_fail() -> None:
     quitting = re.compile("|".join(("pytest" + r"\.skip", r"mark\.skip", r"mark\.xfail", "importor" + "skip")))
     assert [file.name for file in TESTS if quitting.search(file.read_text("utf-8"))] == []
