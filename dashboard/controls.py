@@ -20,6 +20,7 @@ from dashboard.numbers import FORMATS, day, of_locale, use
 from dashboard.saved_views import View
 
 CUSTOM = "custom"
+MANY = 400  # choices of a filter, from which on they are sent only once its list is opened
 AS_DEFINED = "as defined"
 _ALL = {"firm": "All firms", "client": "All clients", "playbook": "All playbooks", "manager": "All managers"}
 _EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -87,12 +88,15 @@ def _adopt(chosen: Filters) -> None:
 def _widgets(store: Store, options: Options) -> Filters:
     period = _period(store.latest)
     narrowed = sum(bool(st.session_state.get(f"pick_{name}")) for name in CHOICES)
-    with st.popover(f"Filters · {narrowed}" if narrowed else "Filters", key="filters"):
+    is_long = max(map(len, options.values())) > MANY
+    place = st.popover(f"Filters · {narrowed}" if narrowed else "Filters", key="filters",
+                       on_change="rerun" if is_long else "ignore")  # fmt: skip
+    with place:
         picked = {
             name: tuple(
                 st.multiselect(
                     name.capitalize(),
-                    list(options[name]),
+                    list(options[name]) if place.open or len(options[name]) <= MANY else _chosen(name),
                     key=f"pick_{name}",
                     format_func=options[name].__getitem__,
                     placeholder=_ALL[name],
@@ -109,6 +113,11 @@ def _widgets(store: Store, options: Options) -> Filters:
     as_of, against = _days(store)
     counted = next((one for one in CLOCKS if one == clock), None)
     return Filters(**picked, period=period, as_of=as_of, against=against, clock=counted)
+
+
+def _chosen(name: str) -> list[str]:
+    """What is set, and nothing else: thousands of clients are sent only to whoever opens the list."""
+    return list(st.session_state.get(f"pick_{name}", ()))
 
 
 def _period(latest: date) -> str:
