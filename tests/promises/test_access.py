@@ -19,7 +19,7 @@ import polars as pl
 import pytest
 from planted_canaries import FOREIGN, GREAT, OTHER_CLIENT, Planted, opened, plant, recorded
 
-from dashboard import access, data
+from dashboard import access, charts, data
 from dashboard.access import ANYBODY, EVERYTHING, Policy, Refused, Rule, Sight, Viewer
 from dashboard.data import Store
 from dashboard.filters import code
@@ -420,6 +420,20 @@ def test_answers_for_one_viewer_are_never_another_ones(planted: Planted) -> None
     assert alone is not None
     assert alone.answer(Question("F10"))["n"].item() == 0
     assert alone.firms == ()
+
+
+def test_a_figure_drawn_for_one_viewer_is_never_sent_to_another(planted: Planted) -> None:
+    def figures(who: dict[str, Any]) -> list[bytes]:
+        app = opened(planted.data, "billing", who)
+        return [element.proto.SerializeToString() for element in app.get("plotly_chart")]
+
+    of_all = figures(user("lead"))
+    after_them = figures(user("pm"))
+    charts._figures.clear()
+    alone = figures(user("pm"))
+    assert len(alone) > 2
+    assert after_them == alone
+    assert not set(of_all) & set(alone)
 
 
 def test_a_snapshots_card_is_all_that_is_read_of_it_for_a_viewer_with_limits(planted: Planted) -> None:
