@@ -18,13 +18,17 @@ from email.utils import format_datetime, make_msgid
 
 import httpx
 
-from models.faults import Fault, fault
+from models.faults import Fault
 from pipelines.alert_block import Alerts, Mail, Webhook
 
 LONGEST = 3000  # letters of a text that a webhook is sent
 STEPS = 4  # waits of one timeout each that a sending may take in all
 # What names may consist of: no sign by which mail programs, Slack or Markdown make a link, a format or a mention.
 _UNFIT = re.compile(r"[^\w /-]|(?<=/)/")
+
+
+class _Refused(Exception):
+    """What a server said no with, in words of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ def _within(seconds: float, sending: Callable[[], None]) -> str | None:
     def run() -> None:
         try:
             sending()
-        except Fault as error:
+        except (Fault, _Refused) as error:
             wrong.append(str(error))
         except Exception as error:  # of whatever the libraries raise, only the kind is sure to hold no secret
             wrong.append(f"{_kind(error)}.")
@@ -106,7 +110,7 @@ class _Mailing:
             if mail.user:
                 server.login(mail.user, password)
             if refused := server.send_message(self._written(), mail.sender, list(mail.to)):
-                raise fault("", f"it refused {len(refused)} of {len(mail.to)} receivers.", "Mend alerts.mail.to.")
+                raise _Refused(f"it refused {len(refused)} of {len(mail.to)} receivers: mend alerts.mail.to.")
 
     def _connected(self, context: ssl.SSLContext) -> smtplib.SMTP:
         if self.mail.security == "tls":
@@ -140,7 +144,7 @@ class _Posting:
         url = self.webhook.url(self.environ)
         with httpx.stream("POST", url, json=body, timeout=self.timeout, follow_redirects=False) as answer:
             if not answer.is_success:
-                raise fault("", f"it answered {answer.status_code}.", "")
+                raise _Refused(f"it answered {answer.status_code}.")
 
 
 def _plain(text: str) -> dict[str, object]:

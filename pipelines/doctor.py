@@ -54,6 +54,7 @@ def examine(data: Path | None, config: Path | None, environ: Mapping[str, str], 
             yield from _files(name, source, settings)
         else:
             yield tool(name, source, settings, environ)
+    yield from _alerts(settings, environ)
     yield from _freshness(settings, now)
 
 
@@ -152,6 +153,23 @@ def _files(name: str, source: FilesSource, settings: Settings) -> Iterator[Line]
         else:
             yield Line("✗", f"source {name}", f"{table}: no file matches {described.glob} in {folder}.",
                        f"Put the files there, or mend sources.{name}.tables.{table}.glob.")  # fmt: skip
+
+
+def _alerts(settings: Settings, environ: Mapping[str, str]) -> Iterator[Line]:
+    """Whether the secrets of the channels that are set can be had; nothing is sent."""
+    mail, webhook = settings.alerts.mail, settings.alerts.webhook
+    try:
+        if mail and mail.user:
+            mail.password(environ)
+        if webhook:
+            webhook.url(environ)
+    except Fault as error:
+        for problem in error.problems:
+            yield Line("✗", problem.where, problem.what, problem.cure)
+        return
+    if mail or webhook:
+        names = " and ".join(name for name, one in (("mail", mail), ("webhook", webhook)) if one)
+        yield Line("✓", "alerts", f"by {names}; try it: milepost alert")
 
 
 def _freshness(settings: Settings, now: datetime) -> Iterator[Line]:

@@ -22,7 +22,7 @@ from local_servers import PASSWORD, USER, MailServer, Webhook, mail_server, webh
 from small_firm import found, rewrite
 
 from models.faults import Fault
-from pipelines import alerting, refreshing, runs, tidying, warehouse
+from pipelines import alerting, doctor, refreshing, runs, tidying, warehouse
 from pipelines.alert_block import Alerts
 from pipelines.alert_channels import inert
 from pipelines.alerting import Checked
@@ -383,6 +383,20 @@ def test_settings_that_cannot_work_or_hold_a_secret_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=words):
         Alerts.model_validate(block)
+
+
+def test_the_doctor_says_of_alerts_whether_their_secrets_can_be_had(tmp_path: Path) -> None:
+    settings = found(tmp_path / "data")
+    assert settings.config is not None
+    block = '[alerts.webhook]\nurl_env = "HOOK"\n'
+    settings.config.write_text(block + settings.config.read_text("utf-8"), "utf-8")
+
+    def said(environ: dict[str, str]) -> list[tuple[str, str]]:
+        lines = doctor.examine(settings.data, settings.config, environ, JUNE)
+        return [(line.mark, line.subject) for line in lines if "alerts" in line.subject]
+
+    assert said({}) == [("✗", "alerts.webhook")]
+    assert said({"HOOK": "https://hooks.example.com/x"}) == [("✓", "alerts")]
 
 
 def test_alerts_are_read_from_the_settings_file(tmp_path: Path) -> None:
