@@ -22,12 +22,13 @@ from dashboard.drawn import Drawn
 from dashboard.export import Table
 from dashboard.figures import parts_of
 from dashboard.keeping import Kept
-from dashboard.layout import nothing, project_link, section
+from dashboard.layout import caption, nothing, project_link, section
 from dashboard.numbers import ABSENT, current, day, of_locale, plural
 from models.measure import Bucket, Clock, Measure
 
 KEPT_FIGURES, KEPT_FIGURES_BYTES = 400, 48 * 2**20
 ROW = 32.8125  # px, a table's row: 2.1875 rem of the theme's 15 px
+LISTED = 400  # rows of a table that are sent to the browser
 TALLEST = 400  # px, eleven rows and a half: the half says that there are more
 _CHART = {"displayModeBar": False, "responsive": True, "scrollZoom": False, "showTips": False}
 # Vocabularies, written_so.
@@ -250,7 +251,8 @@ def ledger(
     """
     if title != "":
         reading.sheets.tables.append(Table(title or key.replace("_", " ").capitalize(), "", frame))
-    shown = _with_links(reading, frame.with_columns(_as_written(frame)))
+    listed = frame.head(LISTED)
+    shown = _with_links(reading, listed.with_columns(_as_written(listed)))
     columns = {column: _column(reading, column, frame, mart, names or {}) for column in shown.columns}
     columns |= {
         "open": st.column_config.LinkColumn("Project", display_text="Open", width="small", help="The project's page")
@@ -263,10 +265,12 @@ def ledger(
         column_config=columns,
         hide_index=True,
         key=key,
-        height=min(round(ROW * (frame.height + 1)) + 3, TALLEST),
+        height=min(round(ROW * (listed.height + 1)) + 3, TALLEST),
         alt=title or key.replace("_", " "),
         placeholder=ABSENT,
     )
+    if listed.height < frame.height:
+        caption(f"The first {LISTED:,} of {plural(frame.height, 'row')} as they are sorted; all of them in the files.")
     as_csv(frame, key=key, at=at)
 
 

@@ -87,7 +87,7 @@ def open_against_past(frame: pl.DataFrame, limits: pl.DataFrame, *, axis: str) -
     past = {row["label"]: row for row in limits.to_dicts()}
     groups = list(dict.fromkeys(frame["group"].to_list()))[::-1]
     names = dict(zip(groups, row_names(groups), strict=True))
-    shown = frame.head(MOST_MARKS).to_dicts()
+    shown = frame.group_by("group", maintain_order=True).head(MOST_MARKS // max(1, len(groups))).to_dicts()
     ticks = [(names[g], past[g]) for g in groups if g in past and past[g]["value"] is not None]
     late = [(names[g], past[g]) for g in groups if g in past and past[g]["p85"] is not None]
     data = []

@@ -23,6 +23,7 @@ from dashboard.numbers import ABSENT, day, grouped, instant, plain, plural, word
 from models.measure import Measure, Question
 
 HERE = Path(__file__).resolve().parent
+GRID_ROWS = 80
 
 
 def html(body: str) -> None:
@@ -259,6 +260,10 @@ def grid(
         own.setdefault((r[row], r[column]), []).append(r["value"])
     most = max([r["value"] for r in cells.values() if r["value"] is not None] + [v for vs in own.values() for v in vs],
                default=0) or 1  # fmt: skip
+    counted: dict[str, int] = {}
+    for (name, _), r in cells.items():
+        counted[name] = counted.get(name, 0) + r["n"]
+    listed = sorted(sorted(counted, key=lambda name: (-counted[name], name))[:GRID_ROWS])
     top = "".join(f'<th scope="col">{escape(str(c))}</th>' for c in columns)
     body = "".join(
         f'<tr><th scope="row" title="{escape(str(name))}">{escape(str(name))}</th>'
@@ -266,10 +271,12 @@ def grid(
             _cell(cells.get((name, c)), own.get((name, c), []), unit, most, link and link(name, c)) for c in columns
         )
         + "</tr>"
-        for name in sorted({r for r, _ in cells})
+        for name in listed
     )
     table = f"<table><thead><tr><td></td>{top}</tr></thead><tbody>{body}</tbody></table>"
     html(f'<div class="mp-grid" tabindex="0" role="region" aria-label="{row} by {column}">{table}</div>')
+    if len(listed) < len(counted):
+        caption(f"The {GRID_ROWS} of {len(counted):,} with the most behind them; all of them in the files.")
 
 
 def _cell(

@@ -8,7 +8,6 @@ import polars as pl
 import streamlit as st
 
 from dashboard import charts, explain, figures, layout, tiles
-from dashboard.chart_template import MOST_MARKS
 from dashboard.charts import Mark
 from dashboard.data import Reading, catalogue
 from dashboard.export import Table
@@ -18,6 +17,7 @@ from models.faults import Fault
 
 LEAD = "Which clients are slow in which phase, how managers compare, and two clients side by side."
 SHOWN = 14
+SINGLE_DAYS = 2000  # of cells with too few for a median
 SIDES = {"manager": "manager", "client": "one_client"}  # the panels' clients are not the grid's
 SIDE_BY_SIDE = ("F1", "F8", "F9", "F6", "S2", "B1", "B10", "B8", "C2", "C3", "C4", "F21")
 
@@ -83,7 +83,7 @@ def _grid(reading: Reading, playbook: str, days: str) -> None:
     answers = reading.store.answer(question).filter(pl.col("n") > 0)
     layout.grid(
         answers,
-        reading.store.distribution(question, MOST_MARKS),
+        reading.store.distribution(question, SINGLE_DAYS),
         row="client",
         column="gate",
         order=reading.gates_in_order(playbook),

@@ -89,6 +89,8 @@ def _aging(reading: Reading) -> None:
         )
         .sort("group", "value", descending=[False, True])
     )
+    if frame.height > MOST_MARKS:
+        layout.caption("Of a kind with very many open gates, the oldest.")
     past = reading.answer("F12p", "gate").rename({"gate": "label"})
     chosen = charts.chart(
         reading,
