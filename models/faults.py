@@ -5,7 +5,12 @@ Everything that stops a refresh because of its input raises `Fault`; anything el
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+# What would do more to a terminal or a log than stand in it: control characters, and marks that turn the direction.
+_COMMANDS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_LONGEST = 600  # letters of each part of a message: a record's text can have ten thousand
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +23,13 @@ class Problem:
     source: str | None = None  # the configured source whose records are at fault, where it is one's
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what} {self.cure}".strip()
+        where = _readable(self.where).replace("\n", " ")  # a key must not begin a line of its own
+        return f"{where}: {_readable(self.what)} {_readable(self.cure)}".strip()
+
+
+def _readable(words: str) -> str:
+    plain = _COMMANDS.sub(" ", words)
+    return plain if len(plain) <= _LONGEST else f"{plain[: _LONGEST - 1]}…"
 
 
 class Fault(Exception):

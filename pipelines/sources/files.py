@@ -165,7 +165,7 @@ def _bytes(table: FileTable, one: _Found, most: int) -> int:
         if kind == "parquet":
             told = parquet.read_metadata(one.path)
             said = sum(int(told.row_group(number).total_byte_size) for number in range(told.num_row_groups))
-            return max(said, told.num_rows * told.num_columns * _PARQUET_CELL)
+            return max(said, int(told.num_rows * told.num_columns) * _PARQUET_CELL)
     except Bomb as error:
         raise fault(one.label, f"is not read: it {error}.", "Save it as .xlsx again, from what made it.") from None
     except (ArrowException, OSError):
