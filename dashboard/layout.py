@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,15 @@ def html(body: str) -> None:
 
 def style() -> None:
     """The house style, and the mark above the navigation."""
-    st.html(HERE / "theme.css")
+    # As HTML it would wait for a script of Streamlit's, and all that stands would jump when it comes.
+    with st.container(height=1, border=False, key="style"):
+        st.markdown(f"<style>{_style()}</style>", unsafe_allow_html=True)
     st.logo(HERE / "logo.svg", size="medium")
+
+
+@cache
+def _style() -> str:
+    return (HERE / "theme.css").read_text("utf-8")
 
 
 # ---------------------------------------------------------------- head
