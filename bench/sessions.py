@@ -63,13 +63,17 @@ class Session:
     async def choose(self, **chosen: Sequence[str] | str) -> View:
         """Sets controls by key (texts as a reader sees them) and waits for the page to be drawn anew."""
         for key, value in chosen.items():
-            state = WidgetState(id=self.controls[key])
-            if isinstance(value, str):
-                state.string_value = value
-            else:
-                state.string_array_value.data.extend(value)
-            self._states[state.id] = state
+            self._set(self.controls[key], value)
         return await self._run()
+
+    def _set(self, control: str, value: Sequence[str] | str) -> None:
+        state = WidgetState(id=control)
+        if isinstance(value, str):
+            state.string_value = value
+        else:
+            state.string_array_value.data.extend(value)
+            state.string_array_value.SetInParent()
+        self._states[control] = state
 
     async def _run(self) -> View:
         asked = BackMsg()
@@ -132,8 +136,22 @@ class Session:
         part = getattr(element, name)
         if found := _WIDGET.match(getattr(part, "id", "")):
             self.controls[found[1]] = part.id
-            if name in ("multiselect", "selectbox"):
-                self.options[found[1]] = list(part.options)
+            self._mount(found[1], name, part)
+
+    def _mount(self, key: str, name: str, part: Any) -> None:
+        """A browser tells the server what stands in each control, also where nobody touched it."""
+        if name not in ("selectbox", "multiselect", "button_group"):
+            return
+        options = [one.content if name == "button_group" else one for one in part.options]
+        self.options[key] = options
+        if part.id in self._states and not part.set_value:
+            return
+        if name == "selectbox":
+            value = part.raw_value if part.set_value else options[part.default] if part.HasField("default") else None
+        else:
+            value = list(part.raw_values) if part.set_value else [options[place] for place in part.default]
+        if value is not None:
+            self._set(part.id, value)
 
     @staticmethod
     def _is_interim(message: ForwardMsg) -> bool:
