@@ -76,7 +76,7 @@ def _draw(reading: Reading, tile: Tile) -> None:
         shown, number = absence(answer["note"]), f'<p class="mp-value mp-absent">{escape(absence(answer["note"]))}</p>'
     else:
         unit = tile.counted if about.unit == "count" else shown_unit(about.unit, reading.currency)
-        if reading.question(about.id).clock == "working":
+        if (reading.question(about.id).clock or about.clock) == "working":
             unit = f"working {unit}"
         shown = f"{plain(value, about.unit)} {unit}" if unit != reading.currency else f"{unit} {plain(value, 'money')}"
         number = f'<p class="mp-value">{plain(value, about.unit)}<small>{escape(unit)}</small></p>'

@@ -43,7 +43,7 @@ def page(reading: Reading) -> None:
             Tile("B8", "invoices"),
             Tile("B5", "entries", "DSO"),
             Tile("B6", "entries", "DSO, counted back"),
-            Tile("B9", "entries", "Collection effectiveness"),
+            Tile("B9", "entries", "Collection (CEI)"),
             Tile("B4", "payments", "Days late"),
             Tile("B14", "balances"),
         ],

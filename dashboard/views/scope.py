@@ -31,7 +31,7 @@ def page(reading: Reading) -> None:
         [
             Tile("C2", "projects"),
             Tile("C3", "projects"),
-            Tile("C5", "pieces of work"),
+            Tile("C5", "pieces of work", "Unapproved work"),
             Tile("C4", "change orders", "Decision time"),
             Tile("C9v", "entries"),
             Tile("C10", "projects"),
