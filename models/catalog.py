@@ -75,6 +75,11 @@ class Entity:
         return f"every row of staging.{self.name} is here or in rejects{money}"
 
     @property
+    def worth(self) -> str:
+        """What the check is called that its amounts are the same in the mart, whichever currency they are told in."""
+        return f"{' and '.join(self.adds_up)} of staging.{self.name} come to the same here in every currency"
+
+    @property
     def references(self) -> tuple[Field, ...]:
         return tuple(column for column in self.columns.values() if column.type == "reference")
 

@@ -16,7 +16,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field as Described
 
-from models import admission, build, catalog
+from models import admission, audit, build, catalog
 from models.admission import StagedSource
 from models.build import Connection, Finding, Moment
 from models.catalog import Entity, Model
@@ -152,6 +152,7 @@ def _all_staged(
     if staged:
         holding.refuse_if_none_is_fresh(con, settings)
     refused: dict[str, list[Problem]] = {}
+    before = audit.records(con)
     while True:
         planned = standing.plan(con, settings, at, chosen, refused)
         standing.forget(con, chosen)
@@ -161,6 +162,8 @@ def _all_staged(
         for entity in staged:
             try:
                 made += _staged(con, entity, sources, at, planned[f"staging.{entity.name}"])
+                if entity is staged[-1] and len(staged) == len(entities):
+                    audit.refuse_vanished(con, before, settings.sources.keys(), sources)
             except Fault as error:
                 blamed = holding.blamed(error, refused, settings) if len(staged) == len(entities) else {}
                 if not blamed:
@@ -205,10 +208,11 @@ def _built(con: Connection, models: Sequence[Model], at: Moment, planned: Mappin
         committed = time.perf_counter()
     if models:  # the wait for the disk is part of building
         seconds[models[-1].name] += time.perf_counter() - committed
+    there = audit.made(con)
     for model in models:
         progress.info("Checking %s", model.name)
         began = time.perf_counter()
-        findings = build.check(con, model) + _reconciled(con, model)
+        findings = build.check(con, model) + _reconciled(con, model) + audit.check(con, model, there)
         known = {"seconds": seconds[model.name], "check_seconds": time.perf_counter() - began}
         yield _made(con, planned[model.table], {**known, **(_lineage(model) if is_kept else {})})
         yield from checks.results(findings)

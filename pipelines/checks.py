@@ -13,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 
+from models import audit
 from models.build import Finding
 from models.catalog import Contract, Entity, Model
 from models.faults import Fault
@@ -46,6 +47,7 @@ def _mart_specs(model: Model, contract: Contract) -> list[dg.AssetCheckSpec]:
     blocking = [f"{', '.join(model.key)} is unique"] if model.key else []
     blocking += model.fail
     blocking += [one.reconciliation for one in contract.entities.values() if one.mart == model.name]
+    blocking += audit.checks(model)
     said = [(text, True) for text in blocking] + [(text, False) for text in model.warn]
     return [
         dg.AssetCheckSpec(name(text), asset=["marts", model.name], blocking=is_blocking, description=text)

@@ -16,7 +16,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from models import admission, build, catalog, terms_seen
+from models import admission, audit, build, catalog, terms_seen
 from models.admission import StagedSource
 from models.build import Connection, Finding, Moment
 from models.faults import Fault, Problem, fault
@@ -327,7 +327,8 @@ def build_all(con: Connection, at: Moment) -> None:
 
 def check_all(con: Connection) -> list[Finding]:
     """Every check of every mart, and that nothing received is lost on the way."""
-    findings = [finding for model in catalog.marts().values() for finding in build.check(con, model)]
+    marts, there = catalog.marts().values(), audit.made(con)
+    findings = [one for model in marts for one in (*build.check(con, model), *audit.check(con, model, there))]
     return findings + [build.reconcile(con, entity) for entity in catalog.contract().entities.values()]
 
 

@@ -28,6 +28,8 @@ columns:
   moved_days: Days later than the plan before it; negative where pulled forward.
   source: The source the record came from.
   source_key: The record's key in that source.
+fail:
+  - version = 1 or exists (select 1 from marts.gate_plans as b where b.gate_id = gate_plans.gate_id and b.version = gate_plans.version - 1)
 */
 with versions as (
     select
