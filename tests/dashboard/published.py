@@ -37,20 +37,31 @@ def publish(data: Path, projects: int, as_of: datetime = AS_OF, failed: tuple[st
     with warehouse.open_warehouse(settings.warehouse) as con:
         _land(con, portfolio.records)
         _record_pulls(con, as_of, failed)
-        at = warehouse.moment(settings, as_of)
-        warehouse.load_reference(con, settings)
-        warehouse.stage_all(con, warehouse.staged_sources(settings), at)
-        warehouse.build_all(con, at)
-        return snapshots.publish(
-            con,
-            settings.snapshots,
-            as_of,
-            as_of + timedelta(minutes=5),
-            reporting_currency="USD",
-            keep=7,
-            records_of=warehouse.staged_sources(settings),
-            terms=at,
-        )
+        return _made(con, settings, as_of)
+
+
+def republish(data: Path, as_of: datetime) -> Snapshot:
+    """Another snapshot of the records that are there, as of another instant."""
+    settings = settings_of(data)
+    with warehouse.open_warehouse(settings.warehouse) as con:
+        return _made(con, settings, as_of)
+
+
+def _made(con: duckdb.DuckDBPyConnection, settings: Settings, as_of: datetime) -> Snapshot:
+    at = warehouse.moment(settings, as_of)
+    warehouse.load_reference(con, settings)
+    warehouse.stage_all(con, warehouse.staged_sources(settings), at)
+    warehouse.build_all(con, at)
+    return snapshots.publish(
+        con,
+        settings.snapshots,
+        as_of,
+        as_of + timedelta(minutes=5),
+        reporting_currency="USD",
+        keep=7,
+        records_of=warehouse.staged_sources(settings),
+        terms=at,
+    )
 
 
 def _land(con: duckdb.DuckDBPyConnection, records: dict[str, list[dict[str, object]]]) -> None:
