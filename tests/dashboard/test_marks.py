@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -112,9 +113,8 @@ def test_every_figure_leads_to_its_rows_has_its_data_beside_it_and_explains_its_
 
 def test_the_rows_behind_a_week_are_as_many_as_its_bar_is_high(opened: Any) -> None:
     _, seen = opened("overview", lambda key, figure: ids(figure)[10:11])
-    bar = seen.figures["throughput"]["data"][0]
-    assert bar["y"][10] > 0
-    assert seen.lists["behind_throughput"].height == bar["y"][10]
+    heights = seen.figures["throughput"]["data"][0]["y"]
+    assert seen.lists["behind_throughput"].height == heights[10] > 0
 
 
 def test_the_rows_behind_a_band_are_all_that_reached_its_state_by_then(opened: Any) -> None:
@@ -159,6 +159,19 @@ def test_the_rows_behind_a_step_of_the_contract_add_up_to_it(opened: Any, step: 
     steps = dict(zip(bars["y"], bars["x"], strict=True))
     total = float(seen.lists["behind_waterfall"][AMOUNTS[step]].sum())
     assert total == pytest.approx(abs(steps[step]))
+
+
+def test_a_mark_of_a_week_or_month_stands_for_its_days_within_the_period(
+    full: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILEPOST_DATA", str(full))
+    store = data.current(ANYBODY)
+    assert store is not None
+    reading = Reading(store, Filters(period="2026-02-04..2026-03-10"))
+    assert charts.bucket(reading, "2026-02-09", "week") == (date(2026, 2, 9), date(2026, 2, 15))
+    assert charts.bucket(reading, "2026-02-02", "week") == (date(2026, 2, 4), date(2026, 2, 8))
+    assert charts.bucket(reading, "2026-02-01", "month") == (date(2026, 2, 4), date(2026, 2, 28))
+    assert charts.bucket(reading, "2026-03-01T00:00:00", "month") == (date(2026, 3, 1), date(2026, 3, 10))
 
 
 def test_a_cell_of_the_heat_map_leads_to_its_gates(opened: Any, full: Path, monkeypatch: pytest.MonkeyPatch) -> None:
