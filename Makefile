@@ -13,7 +13,7 @@ export MILEPOST_DATA = $(DATA)
 endif
 
 .DEFAULT_GOAL = help
-.PHONY: help demo test check bench pictures env dashboard dagster
+.PHONY: help demo test check bench mutants pictures env dashboard dagster
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,9 @@ check: env ## Style, types, SQL, Dagster definitions and known vulnerabilities
 
 bench: env ## Measurements of a refresh
 	@exec $(BIN)/python bench/run.py $(ARGS)
+
+mutants: env ## Breaks the models one clause at a time, and tells which breaks go unnoticed (ARGS="--count 200 --seed 7")
+	@exec nice -n 10 $(BIN)/python bench/mutants.py $(ARGS)
 
 pictures: env ## The README's pictures, taken from the demo
 	@sh .ci/browser.sh >/dev/null && exec $(BIN)/python docs/pictures/take.py
