@@ -124,6 +124,16 @@ def test_a_second_look_at_a_page_asks_the_snapshot_nothing(
     assert html_of(second) == html_of(first)
 
 
+def test_of_a_long_table_the_first_rows_are_sent_and_the_rest_is_said_to_stand_in_the_files(
+    open_page: Open, full: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = max(len(table.value) for table in open_page(full, "billing").dataframe)
+    monkeypatch.setattr(charts, "LISTED", 5)
+    cut = open_page(full, "billing")
+    assert max(len(table.value) for table in cut.dataframe) == 5
+    assert f"The first 5 of {whole:,} rows" in html_of(cut)
+
+
 def test_what_only_a_file_tells_is_not_asked_for_a_page(
     open_page: Open, full: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
