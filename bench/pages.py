@@ -12,9 +12,11 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import portfolio
@@ -23,7 +25,7 @@ from sessions import Session, View, session
 
 from pipelines.demo import running
 from pipelines.refreshing import refresh
-from pipelines.settings import load
+from pipelines.settings import PROJECT, load
 from pipelines.snapshots import newest
 
 MAIN = ("overview", "flow", "schedule", "billing", "cash", "scope", "compare")
@@ -31,6 +33,7 @@ READERS = (1, 10, 30)
 AS_IN_THE_DEMO = 150  # projects
 ROUNDS = 2  # how often a reader walks the main pages
 CHANGES = 200
+PUBLISHED_EVERY = 10.0  # seconds
 THINK_SECONDS = 1.0
 RESET: dict[str, str | Sequence[str]] = {"pick_period": "Last 12 months", "pick_firm": []}
 
@@ -85,6 +88,57 @@ def run(folder: Path, projects: int, seed: int, asked: Asked) -> None:
         gates = gates_of(large)
         show_pages(gates, asyncio.run(page_by_page(dashboard)))
         show_memory(gates, asyncio.run(memory_over(dashboard, asked.changes)))
+
+
+def while_publishing(folder: Path, seed: int, readers: int, think: float) -> None:
+    """Readers of the demo's portfolio while every ten seconds a refresh publishes it, a day later each time."""
+    data = snapshot(folder, AS_IN_THE_DEMO, seed)
+    with served(data, folder / "dashboard.log") as dashboard:
+        seen, published = asyncio.run(_together(dashboard, data, readers, think))
+    show_publishing(readers, seen, published)
+
+
+async def _together(dashboard: Served, data: Path, readers: int, think: float) -> tuple[Seen, int]:
+    is_over = asyncio.Event()
+
+    async def read() -> Seen:
+        try:
+            return await walk(dashboard, readers, think)
+        finally:
+            is_over.set()
+
+    seen, published = await asyncio.gather(read(), _publish(data, is_over))
+    return seen, published
+
+
+async def _publish(data: Path, is_over: asyncio.Event) -> int:
+    """How many snapshots were published until the readers had gone."""
+    environ = {**os.environ, "MILEPOST_DATA": str(data)}
+    published = 0
+    while not is_over.is_set():
+        began = time.perf_counter()
+        as_of = (portfolio.AS_OF + timedelta(days=published + 1)).isoformat()
+        told = [sys.executable, "-m", "pipelines.cli", "refresh", "--as-of", as_of, "--json"]
+        refreshing = await asyncio.create_subprocess_exec(
+            *told, cwd=PROJECT, env=environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        )
+        said, _ = await refreshing.communicate()
+        if refreshing.returncode:
+            sys.exit(said.decode())
+        published += 1
+        with suppress(TimeoutError):
+            await asyncio.wait_for(is_over.wait(), max(0.01, PUBLISHED_EVERY - (time.perf_counter() - began)))
+    return published
+
+
+def mixed(views: Sequence[View]) -> int:
+    """Views of more than one snapshot, and views whose tiles another view of the same snapshot and link contradicts."""
+    told: dict[tuple[str, str, str], dict[str, str]] = {}
+    contradicting = 0
+    for view in views:
+        for one in view.snapshots:
+            contradicting += told.setdefault((one, view.page, view.link), view.tiles) != view.tiles
+    return contradicting + sum(len(view.snapshots) != 1 for view in views)
 
 
 def snapshot(folder: Path, projects: int, seed: int) -> Path:
@@ -218,6 +272,20 @@ def show_readers(title: str, found: Sequence[tuple[int, Seen]]) -> None:
         ("readers", "views", "first chart p50, ms", "p95", "filter change p50, ms", "p95", "processor a view, ms",
          "sent p50, kB", "most", "memory before, MB", "after", "errors"),
         rows,
+    )  # fmt: skip
+
+
+def show_publishing(readers: int, seen: Seen, published: int) -> None:
+    changed = [view.seconds for view in seen.changed]
+    show(
+        f"{readers} readers of the demo's portfolio while it is published anew every {PUBLISHED_EVERY:.0f} s",
+        ("views", "published", "snapshots seen", "mixed views", "errors", "filter change p50, ms", "p95",
+         "memory before, MB", "after"),
+        [(
+            f"{len(seen.views)}", f"{published}", f"{len(set().union(*(view.snapshots for view in seen.views)))}",
+            f"{mixed(seen.views)}", f"{sum(len(view.errors) for view in seen.views)}", in_ms(changed, 0.5),
+            in_ms(changed, 0.95), megabytes(seen.before), megabytes(seen.after),
+        )],
     )  # fmt: skip
 
 

@@ -33,7 +33,7 @@ from pipelines.refreshing import Refresh, refresh
 from pipelines.settings import Settings, load
 
 AS_OF = datetime(2026, 11, 20, 12, tzinfo=UTC)
-CASES = ("refresh", "pulls", "cycle-times", "measures", "dashboard")
+CASES = ("refresh", "pulls", "cycle-times", "measures", "dashboard", "publishing")
 MILESTONES_A_PROJECT = 5.4  # the simulation's mean
 
 
@@ -66,6 +66,8 @@ def main() -> None:
         if "dashboard" in cases:
             asked_of = pages.Asked(wanted.readers, wanted.changes, wanted.think)
             pages.run(folder, wanted.projects, wanted.seed, asked_of)
+        if "publishing" in cases:
+            pages.while_publishing(Path(scratch), wanted.seed, max(wanted.readers), wanted.think)
 
 
 def refresh_beside_bare_sql(data: Path, milestones: int, seed: int) -> None:

@@ -33,6 +33,7 @@ class View:
     """One run of a page as its reader had it. Seconds are from the asking; `first_chart` is None without a figure."""
 
     page: str
+    link: str = ""  # the query that holds its filters
     seconds: float = 0.0
     first_chart: float | None = None
     sent: int = 0
@@ -93,7 +94,7 @@ class Session:
             took = time.perf_counter() - began
             self._read(message, view, took)
             if message.WhichOneof("type") == "script_finished" and not self._is_interim(message):
-                view.seconds = took
+                view.seconds, view.link = took, self._query
                 break
         self._forget()
         return view
