@@ -221,7 +221,7 @@ def fresh_changes(reader: Session) -> Iterator[dict[str, str | Sequence[str]]]:
     """Each other period, then each firm under the usual one."""
     for period in reader.options["pick_period"]:
         if "…" not in period and period != RESET["pick_period"]:
-            yield {"pick_period": period}
+            yield {"pick_period": period, "pick_firm": []}
     for firm in reader.options["pick_firm"]:
         yield {"pick_period": str(RESET["pick_period"]), "pick_firm": [firm]}
 
