@@ -19,7 +19,7 @@ import duckdb
 import pytest
 from changing_firms import ENVIRON, Firms, changing_firms
 from compared import differences
-from warm_refreshes import CHILD, Attempt, phases
+from warm_refreshes import CHILD, PATIENCE_SECONDS, Attempt, phases
 from watching import Watcher, watched
 
 from pipelines import snapshots, warehouse
@@ -38,17 +38,16 @@ PHASES = {"pull": ("Pulling",), "merge": ("Pulling",), "build": ("Staging", "Bui
 class Run:
     """What has happened so far: kills by the phase that each hit, and the attempts that nobody killed."""
 
-    seconds: dict[str, float] = field(default_factory=dict)  # of the longest step of each phase, undisturbed
+    seconds: dict[str, float] = field(default_factory=dict)  # of a step of each phase, as quick as it was ever seen
     killed: Counter[str] = field(default_factory=Counter)
     undisturbed: int = 0
     compared: int = 0
     children: list[str] = field(default_factory=list)
 
     def learn(self, attempt: Attempt) -> None:
-        for words, seconds in phases(attempt):
-            for phase, beginnings in PHASES.items():
-                if words.startswith(beginnings):
-                    self.seconds[phase] = max(self.seconds.get(phase, 0.0), seconds)
+        for phase, beginnings in PHASES.items():
+            steps = [seconds for words, seconds in phases(attempt) if words.startswith(beginnings)]
+            self.seconds[phase] = min(self.seconds.get(phase, PATIENCE_SECONDS), sum(steps) / len(steps))
         self.children += [words for words in attempt.said if words.startswith(CHILD)]
 
 
