@@ -33,10 +33,6 @@ columns:
   is_rework: True from the second attempt on.
 fail:
   - attempt >= 1
-  - >-
-    attempt = 1 or exists (
-    select 1 from marts.gate_attempts as b
-    where b.gate_id = gate_attempts.gate_id and b.attempt = gate_attempts.attempt - 1)
 warn:
   - work_days is null or work_days >= 0
   - wait_days is null or wait_days >= 0

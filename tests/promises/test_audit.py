@@ -50,7 +50,6 @@ MODELS: dict[str, tuple[str, str, str, str]] = {
     "a decision of tomorrow": ("gates", "update marts.gates set submitted_at = timestamp '2026-07-01' where gate_id = (select min(gate_id) from marts.gates)", "marts.gates", audit.PAST),
     "a payment of next year": ("payments", "update marts.payments set received_at = timestamp '2027-01-01' where payment_id = (select min(payment_id) from marts.payments)", "marts.payments", audit.PAST),
     "a gap in the versions of a plan": ("gate_plans", "update marts.gate_plans set version = version + 1 where gate_id = (select min(gate_id) from marts.gate_plans)", "marts.gate_plans", "b.version = gate_plans.version - 1"),
-    "a gap in the attempts": ("gate_attempts", "update marts.gate_attempts set attempt = attempt + 1 where gate_id = (select min(gate_id) from marts.gate_attempts)", "marts.gate_attempts", "b.attempt = gate_attempts.attempt - 1"),
     "a gap in the states": ("gate_states", "update marts.gate_states set position = position + 1 where gate_id = (select min(gate_id) from marts.gate_states)", "marts.gate_states", "b.position = gate_states.position - 1"),
     "a table without rows": ("invoices", "delete from marts.invoices", "marts.invoices", "every row of staging.invoices is here or in rejects"),
     "a source that no gate is shown of": ("gates", "delete from marts.gates where source = 'relay'", "marts.gates", "every row of staging.milestones is here or in rejects"),
