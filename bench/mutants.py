@@ -150,6 +150,8 @@ class Run:
         recorder = Recorder()
         with recorder.listening(), self._truth_over(self.scratch / "whole"):
             quiet(self.tests, [recorder])
+        if recorder.failed:  # it would seem to catch every mutant
+            raise SystemExit(f"These fail with the models as they are: {', '.join(recorder.failed)}")
         return {name: asdict(one) for name, one in recorder.tests.items()}
 
     def _tried(self, mutant: Mutant) -> Outcome:
@@ -271,6 +273,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.tests: dict[str, Recorded] = {}
+        self.failed: list[str] = []
         self._now = Recorded()
 
     @pytest.hookimpl(wrapper=True)
@@ -281,10 +284,9 @@ class Recorder:
         self._now.seconds = time.process_time() - began
         return result
 
-    @pytest.hookimpl
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
-            raise SystemExit(f"{report.nodeid} fails with the models as they are:\n{report.longreprtext}")
+            self.failed.append(report.nodeid)
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
