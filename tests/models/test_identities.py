@@ -84,9 +84,9 @@ def test_a_later_fact_never_changes_an_earlier_report(records: Records, day: int
         name: [_as_known(name, row, then) for row in rows if _is_known(name, row, then)]
         for name, rows in records.items()
     }
-    sent = {row["source_key"] for row in known["invoices"]}  # nobody sends the lines of an invoice that is not there
-    for name in ("invoice_lines", "payments"):
-        known[name] = [row for row in known[name] if row["invoice"] in sent]
+    for parent in ("project", "milestone", "invoice"):  # nobody sends the lines of an invoice that is not there
+        sent = {None, *(row["source_key"] for row in known[f"{parent}s"])}
+        known = {name: [row for row in rows if row.get(parent) in sent] for name, rows in known.items()}
     rebuilt, at_the_time = everything(made(records, then)), everything(made(known, then))
     del rebuilt["rejects"], at_the_time["rejects"]
     for name, rows in at_the_time.items():
