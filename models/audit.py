@@ -20,6 +20,7 @@ PAST, THERE = "nothing lies after the clock", "whatever it names is there"
 _NAMED = {"client_id": "clients", "project_id": "projects", "gate_id": "gates", "invoice_id": "invoices",
           "change_order_id": "change_orders"}  # fmt: skip
 _AHEAD = ("working_days", "source_pulls", "rejects")  # calendars, and what is said of records, may reach beyond it
+_REMAINDERS = ("retained_amount",)  # the total less what is payable, each rounded: no rounding of its own to hold it to
 _MANY = 20  # records of one kind, which do not all go at once
 
 Counts = Mapping[tuple[str, str], int]  # (source, entity) → records that are there
@@ -76,7 +77,7 @@ def _worth(con: Connection, model: Model, entity: Entity) -> Finding:
     for name, column in entity.adds_up.items():
         pairs = [(f"sum({name})", column)]
         converted = column.removesuffix("_local")
-        if converted != column and converted in model.columns:
+        if converted != column and converted in model.columns and converted not in _REMAINDERS:
             pairs.append((f"sum(cast(round({name} * rate, 2) as decimal(18, 2)))", converted))
         for sum_, own in pairs:
             admitted.append(f"{sum_} as {own}_admitted")
