@@ -11,7 +11,7 @@ from hand_made_marts import hand_made
 from small_bills import APPROVED, invoice, line, payment
 from small_worlds import GATE, PROJECT, World, events, one
 
-from models import build, catalog
+from models import audit, build, catalog
 from models.measure import Question, answer, explain
 
 
@@ -219,6 +219,15 @@ def test_a_release_at_another_days_rate_leaves_nothing_held(world: World) -> Non
     # 22.00 were held, 25.00 become payable
     assert (moved(con), one(con, "retained_balances")["held_amount"]) == ({"invoiced": "440.00", "revalued": "3.00"}, 0)
     assert broken(con) == []
+
+
+def test_retainage_in_the_reporting_currency_is_what_the_rounded_rest_leaves(world: World) -> None:
+    """1.00 at 1.137 is 1.14, payable of it 0.98 is 1.11: 0.03 are held, though 0.02 alone would be 0.02."""
+    rates = [{"day": "2026-01-12", "currency": "EUR", "rate": "1.137"}]
+    con = world(rates=rates, invoices=[invoice(kind="progress", total="1.00", retained="0.02", currency="EUR")])
+    assert str(one(con, "invoices")["retained_amount"]) == "0.03"
+    found = audit.check(con, catalog.marts()["invoices"], {"invoices", "clock"})
+    assert [one.check for one in found if not one.passed] == []
 
 
 # From approval to invoice
