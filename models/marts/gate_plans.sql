@@ -30,8 +30,9 @@ columns:
   source_key: The record's key in that source.
 fail:
   - >-
-    version = 1 or exists (
-    select 1 from marts.gate_plans as b where b.gate_id = gate_plans.gate_id and b.version = gate_plans.version - 1)
+    version = 1
+    or exists (select 1 from marts.gate_plans as b
+    where b.gate_id = gate_plans.gate_id and b.version = gate_plans.version - 1)
 */
 with versions as (
     select

@@ -29,8 +29,9 @@ columns:
   arrived_on: Day in the project's zone on which its present spell of work in progress began; null for ended states.
 fail:
   - >-
-    position = 1 or exists (
-    select 1 from marts.gate_states as b where b.gate_id = gate_states.gate_id and b.position = gate_states.position - 1)
+    position = 1
+    or exists (select 1 from marts.gate_states as b
+    where b.gate_id = gate_states.gate_id and b.position = gate_states.position - 1)
   - left_at is null or entered_at <= left_at
   - (left_at is null) = (next_state is null)
 */
