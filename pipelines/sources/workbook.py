@@ -49,7 +49,8 @@ class Bomb(Exception):
 def unpacked_bytes(path: Path, most: int) -> int:
     """How many bytes a zipped file takes once it is read, counted until there are more than `most`; else its own size.
 
-    Raises `Bomb` where a part unpacks to more than it says, where parts lie over one another, or hold declarations.
+    Raises `Bomb` where a part unpacks to more than it says, where parts lie over one another, hold declarations, or are
+    packed in a way whose size cannot be counted.
     """
     try:
         with ZipFile(path) as book, path.open("rb") as stream:
@@ -100,7 +101,7 @@ def _pieces(stream: IO[bytes], part: ZipInfo) -> Iterator[bytes]:
             yield piece
         return
     if part.compress_type != ZIP_DEFLATED:
-        raise NotImplementedError
+        raise Bomb(f"packs {part.filename[:60]!r} in a way that no workbook does")  # so its size cannot be counted
     unpacking = zlib.decompressobj(-zlib.MAX_WBITS)
     while left > 0 and (piece := stream.read(min(_CHUNK, left))):
         left -= len(piece)

@@ -185,6 +185,17 @@ def test_a_workbook_that_says_less_than_it_unpacks_to_is_refused_unopened(
     assert "unpacks to more than it says, in 'xl/worksheets/sheet1.xml'" in refused(settings)
 
 
+@pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_workbook_packed_so_that_its_size_cannot_be_counted_is_refused_unopened(
+    told: Callable[..., Settings], unopened: None, packing: int
+) -> None:
+    settings = told("*.xlsx")
+    path = workbook(dropped(settings) / "odd.xlsx", {})
+    with zipfile.ZipFile(path, "a", packing) as book:
+        book.writestr("xl/media/image1.png", b"a")
+    assert "packs 'xl/media/image1.png' in a way that no workbook does" in refused(settings)
+
+
 def test_parts_that_lie_over_one_another_are_refused_unopened(told: Callable[..., Settings], unopened: None) -> None:
     settings = told("*.xlsx")
     path = dropped(settings) / "overlap.xlsx"
