@@ -8,8 +8,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -18,6 +16,7 @@ import polars as pl
 import pytest
 from opened_pages import APP, PAGES, TITLES
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from served import answers
 from typer.testing import CliRunner
 
 from dashboard.filters import code
@@ -56,22 +55,11 @@ def address(full: Path) -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        _wait(f"http://127.0.0.1:{port}/_stcore/health")
+        answers(f"http://127.0.0.1:{port}/_stcore/health")
         yield f"http://127.0.0.1:{port}/"
     finally:
         served.terminate()
         served.wait(timeout=20)
-
-
-def _wait(url: str, seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except OSError:
-            time.sleep(0.2)
-    raise TimeoutError(url)
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ import pytest
 from oidc_provider_mock import User, run_server_in_thread
 from planted_canaries import FOREIGN, OTHER_CLIENT, Planted, plant
 from playwright.sync_api import Browser, BrowserContext, Page, WebSocket, sync_playwright
+from served import answers
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -87,22 +88,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
                 stderr=subprocess.STDOUT,
             )
         try:
-            _wait(f"http://127.0.0.1:{port}/_stcore/health")
+            answers(f"http://127.0.0.1:{port}/_stcore/health")
             yield Served(f"http://127.0.0.1:{port}", planted, log)
         finally:
             server.terminate()
             server.wait(timeout=20)
-
-
-def _wait(url: str, seconds: float = 90) -> None:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise TimeoutError(url)
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,7 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 import tomllib
-import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -24,6 +22,7 @@ import pytest
 import streamlit as st
 from planted_canaries import opened, published, recorded
 from pydantic import ValidationError
+from served import answers
 from typer.testing import CliRunner
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -118,7 +117,7 @@ def test_the_dashboard_listens_on_this_machine_alone_and_says_so(tmp_path: Path)
         command = [sys.executable, "-m", "pipelines.cli", "dashboard", "--port", str(port), "--data", str(tmp_path)]
         served = subprocess.Popen(command, cwd=PROJECT, stdout=out, stderr=subprocess.STDOUT)
     try:
-        _wait(f"http://127.0.0.1:{port}/_stcore/health")
+        answers(f"http://127.0.0.1:{port}/_stcore/health")
         listening = [
             line.split()[1]
             for table in ("/proc/net/tcp", "/proc/net/tcp6")
@@ -132,17 +131,6 @@ def test_the_dashboard_listens_on_this_machine_alone_and_says_so(tmp_path: Path)
         served.send_signal(signal.SIGTERM)
         served.wait(timeout=20)
     assert "Nobody signs in, so this machine alone is answered" in log.read_text("utf-8")
-
-
-def _wait(url: str, seconds: float = 90) -> None:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise TimeoutError(url)
 
 
 def test_dagster_is_shown_on_this_machine_alone_and_writes_for_its_user() -> None:

@@ -6,8 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 from hostile_firm import ELSEWHERE, TURNS, publish
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from served import answers
 
 pytestmark = pytest.mark.slow
 
@@ -98,22 +97,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        _wait(f"http://127.0.0.1:{port}/_stcore/health")
+        answers(f"http://127.0.0.1:{port}/_stcore/health")
         yield f"http://127.0.0.1:{port}/"
     finally:
         served.terminate()
         served.wait(timeout=20)
-
-
-def _wait(url: str, seconds: float = 90) -> None:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise TimeoutError(url)
 
 
 @pytest.fixture(scope="module")
