@@ -1,4 +1,4 @@
-"""What a run of the tests says at its end: which real servers it ran against, and with how many tests.
+"""The browser that tests open pages in, and what a run says at its end: against which real servers, in how many tests.
 
 A test says so by the property `server`, as `record_property("server", "PostgreSQL 15.14")`.
 """
@@ -6,8 +6,21 @@ A test says so by the property `server`, as `record_property("server", "PostgreS
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+CHROMIUM = "/usr/bin/chromium"  # Debian's
+QUIET = ["--no-sandbox", "--disable-background-networking", "--disable-gpu"]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield chromium
+        chromium.close()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from served import free_port
 
 from pipelines import snapshots
 
@@ -49,11 +50,6 @@ def clean_environ() -> dict[str, str]:
 
 def this_environment() -> str:
     return f"VENV={Path(sys.prefix)}"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def processes_about(data: Path) -> list[str]:

@@ -59,6 +59,7 @@ def _run(command: str, home: Path) -> str:
         text=True,
         timeout=120,
         check=False,
+        umask=0o022,  # a terminal's, whatever a test before has set
     )
     return done.stdout
 

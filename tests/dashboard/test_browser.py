@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import polars as pl
 import pytest
-from opened_pages import APP, PAGES, TITLES
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
-from served import answers
+from opened_pages import PAGES, TITLES
+from playwright.sync_api import Browser, BrowserContext, Page
+from served import pages
 from typer.testing import CliRunner
 
 from dashboard.filters import code
@@ -25,8 +21,6 @@ from pipelines.cli import app as command
 pytestmark = pytest.mark.slow
 
 AXE = Path(__file__).parent / "axe" / "axe.min.js"  # of npm's axe-core 4.14.1
-CHROMIUM = "/usr/bin/chromium"
-QUIET = ["--no-sandbox", "--disable-background-networking", "--disable-gpu"]
 NOT_OURS = "404"  # Streamlit asks for its health check below a page's own path first
 ACCENT = {"light": "rgb(31, 87, 176)", "dark": "rgb(127, 178, 245)"}
 GROUND = {"light": "rgb(255, 255, 255)", "dark": "rgb(16, 22, 30)"}
@@ -34,40 +28,8 @@ GROUND = {"light": "rgb(255, 255, 255)", "dark": "rgb(16, 22, 30)"}
 
 @pytest.fixture(scope="module")
 def address(full: Path) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    served = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "streamlit",
-            "run",
-            str(APP),
-            "--server.port",
-            str(port),
-            "--server.address",
-            "127.0.0.1",
-        ],
-        cwd=APP.parents[1],
-        env={**os.environ, "MILEPOST_DATA": str(full)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        answers(f"http://127.0.0.1:{port}/_stcore/health")
-        yield f"http://127.0.0.1:{port}/"
-    finally:
-        served.terminate()
-        served.wait(timeout=20)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield chromium
-        chromium.close()
+    with pages(full) as url:
+        yield f"{url}/"
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,7 @@ Everything that comes over the wire is kept and searched for the marks of foreig
 from __future__ import annotations
 
 import logging
-import os
 import socket
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -21,17 +18,15 @@ from pathlib import Path
 import pytest
 from oidc_provider_mock import User, run_server_in_thread
 from planted_canaries import FOREIGN, OTHER_CLIENT, Planted, plant
-from playwright.sync_api import Browser, BrowserContext, Page, WebSocket, sync_playwright
-from served import answers
+from playwright.sync_api import Browser, BrowserContext, Page, WebSocket
+from served import free_port, pages
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from dashboard.filters import code
-from pipelines.settings import PROJECT
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]  # the provider's own
 
-CHROMIUM = "/usr/bin/chromium"
 HOURS = 2
 PEOPLE = {
     "lead": {"email": "lead@example.com", "email_verified": True},
@@ -56,9 +51,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     planted = plant(tmp_path_factory.mktemp("served"), 30)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     users = [User(sub=name, claims=dict(claims)) for name, claims in PEOPLE.items()]
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with run_server_in_thread(user_claims=users, access_token_max_age=timedelta(hours=1)) as provider:
         (planted.data / "milepost.toml").write_text(
             f"""
@@ -79,28 +72,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             "utf-8",
         )
         log = planted.data.parent / "served.log"
-        with log.open("wb") as out:
-            server = subprocess.Popen(
-                [sys.executable, "-m", "pipelines.cli", "dashboard", "--port", str(port)],
-                cwd=PROJECT,
-                env={**os.environ, **SECRETS, "MILEPOST_DATA": str(planted.data)},
-                stdout=out,
-                stderr=subprocess.STDOUT,
-            )
-        try:
-            answers(f"http://127.0.0.1:{port}/_stcore/health")
-            yield Served(f"http://127.0.0.1:{port}", planted, log)
-        finally:
-            server.terminate()
-            server.wait(timeout=20)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield chromium
-        chromium.close()
+        with pages(planted.data, port, log, SECRETS) as url:
+            yield Served(url, planted, log)
 
 
 @dataclass

@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import re
-import signal
 import socket
 import stat
 import subprocess
@@ -22,7 +21,7 @@ import pytest
 import streamlit as st
 from planted_canaries import opened, published, recorded
 from pydantic import ValidationError
-from served import answers
+from served import free_port, pages
 from typer.testing import CliRunner
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -109,15 +108,8 @@ def test_pages_that_others_could_reach_without_sign_in_are_not_shown(
 
 
 def test_the_dashboard_listens_on_this_machine_alone_and_says_so(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = tmp_path / "log"
-    with log.open("wb") as out:
-        command = [sys.executable, "-m", "pipelines.cli", "dashboard", "--port", str(port), "--data", str(tmp_path)]
-        served = subprocess.Popen(command, cwd=PROJECT, stdout=out, stderr=subprocess.STDOUT)
-    try:
-        answers(f"http://127.0.0.1:{port}/_stcore/health")
+    log, port = tmp_path / "log", free_port()
+    with pages(tmp_path, port, log):
         listening = [
             line.split()[1]
             for table in ("/proc/net/tcp", "/proc/net/tcp6")
@@ -127,9 +119,6 @@ def test_the_dashboard_listens_on_this_machine_alone_and_says_so(tmp_path: Path)
         assert listening == [f"0100007F:{port:04X}"]
         with socket.create_connection(("127.0.0.1", port)) as wire, pytest.raises(InvalidStatus, match="403"):
             connect(f"ws://rebound.example:{port}/_stcore/stream", sock=wire)
-    finally:
-        served.send_signal(signal.SIGTERM)
-        served.wait(timeout=20)
     assert "Nobody signs in, so this machine alone is answered" in log.read_text("utf-8")
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +9,11 @@ from urllib.parse import urlsplit
 
 import pytest
 from hostile_firm import ELSEWHERE, TURNS, publish
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
-from served import answers
+from playwright.sync_api import Browser, BrowserContext, Page
+from served import pages
 
 pytestmark = pytest.mark.slow
 
-APP = Path(__file__).resolve().parents[2] / "dashboard" / "app.py"
 PAGES = ("", "flow", "schedule", "scope", "handoffs", "compare", "billing", "cash", "project", "client", "data-health",
          "definitions")  # fmt: skip
 # what attacks would leave in a page, and nothing of ours does
@@ -85,34 +80,8 @@ UNHARMED: dict[str, list[str]] = {"injected": [], "dialogs": [], "requests": [],
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     data = tmp_path_factory.mktemp("hostile")
     publish(data, 10)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", str(APP), "--server.port", str(port)]
-    served = subprocess.Popen(
-        [*command, "--server.address", "127.0.0.1"],
-        cwd=APP.parents[1],
-        env={**os.environ, "MILEPOST_DATA": str(data)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        answers(f"http://127.0.0.1:{port}/_stcore/health")
-        yield f"http://127.0.0.1:{port}/"
-    finally:
-        served.terminate()
-        served.wait(timeout=20)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium",
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        yield chromium
-        chromium.close()
+    with pages(data) as url:
+        yield f"{url}/"
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -21,6 +20,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from served import free_port
 
 ADMIN, SECRET = "keeper", "open sesame 0815"  # whoever logs in does so with this password
 UP_WITHIN_SECONDS = 30
@@ -96,8 +96,7 @@ def running() -> Iterator[Postgres]:
     place = Path(tempfile.mkdtemp(prefix="postgres"))
     if os.geteuid() == 0:
         shutil.chown(place, "postgres", "postgres")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        made = Postgres(place, listener.getsockname()[1])
+    made = Postgres(place, free_port())
     try:
         _make_cluster(place)
         made.start()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from typing import Any
 
 import pytest
 import requests
+from served import ended, free_port
 
 PACKAGE = Path("/usr/share/redmine")
 KEPT = Path(sys.prefix) / "redmine"
@@ -299,7 +299,7 @@ def running() -> Iterator[Redmine]:
             print(f"Redmine {installed()} at {url}")
             yield Redmine(url, (KEPT / "key").read_text().strip(), installed())
         finally:
-            _end(process)
+            ended(process)
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
@@ -314,8 +314,7 @@ def _lay_out(place: Path) -> None:
 
 
 def _started(place: Path) -> tuple[subprocess.Popen[bytes], str]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     url, log = f"http://127.0.0.1:{port}", place / "log" / "server.log"
     with log.open("wb") as said:
         process = subprocess.Popen(
@@ -332,17 +331,8 @@ def _started(place: Path) -> tuple[subprocess.Popen[bytes], str]:
             return process, url
         except requests.RequestException:
             time.sleep(0.05)
-    _end(process)
+    ended(process)
     raise AssertionError(f"Redmine did not start: {log.read_text()[-2000:]}")
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(15)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _environ(place: Path) -> dict[str, str]:

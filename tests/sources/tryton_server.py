@@ -17,7 +17,6 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -32,6 +31,7 @@ from typing import Any
 
 import pytest
 import requests
+from served import ended, free_port
 
 KEPT = Path(sys.prefix) / "tryton"
 ADMIN_KEY, READER_KEY, PASSWORD = "a" * 64, "r" * 64, "milepost"  # as the template has them
@@ -380,15 +380,13 @@ def running() -> Iterator[Tryton]:
             print(f"Tryton {installed()} at {tryton.url}")
             yield tryton
         finally:
-            process.terminate()
-            process.wait(10)
+            ended(process)
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
 
 def _started(place: Path) -> tuple[subprocess.Popen[bytes], Tryton]:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port = found.getsockname()[1]
+    port = free_port()
     written = place / "trytond.conf"
     written.write_text(f"[database]\nuri = sqlite://\npath = {place}\n[web]\nlisten = 127.0.0.1:{port}\n", "utf-8")
     command = [KEPT / "bin" / "python", KEPT / "bin" / "trytond", "-c", written, "-d", DATABASE]
