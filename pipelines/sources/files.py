@@ -26,8 +26,9 @@ from pyarrow import ArrowException, parquet
 from models.faults import Fault, Problem, fault
 from pipelines.settings import Settings
 from pipelines.source_blocks import FilesSource, FileTable
+from pipelines.sources.measuring import Bomb, NoWorkbook, unpacked_bytes
 from pipelines.sources.text import column, text, unlike
-from pipelines.sources.workbook import Bomb, Merged, letters, merged_cells, unpacked_bytes
+from pipelines.sources.workbook import Merged, letters, merged_cells
 
 MEMORY_PER_BYTE = 7  # measured, of a CSV of 100 MB from reading to storing
 CHUNK_ROWS = 20_000  # rows held as Python objects before they become columns
@@ -159,6 +160,8 @@ def _refuse_too_much(where: str, table: FileTable, found: list[_Found], most: in
 def _bytes(table: FileTable, one: _Found, most: int) -> int:
     """How large a file is once it is unpacked: counted for a workbook, as far as it says so for Parquet."""
     kind = _kind(table, one)
+    if one.seen[0] == 0:
+        return 0  # reading it will say so
     try:
         if kind == "excel":
             return unpacked_bytes(one.path, most)
@@ -168,6 +171,8 @@ def _bytes(table: FileTable, one: _Found, most: int) -> int:
             return max(said, int(told.num_rows * told.num_columns) * _PARQUET_CELL)
     except Bomb as error:
         raise fault(one.label, f"is not read: it {error}.", "Save it as .xlsx again, from what made it.") from None
+    except NoWorkbook as error:
+        raise fault(one.label, f"is no Excel file ({error}).", "Save it as .xlsx again.") from None
     except (ArrowException, OSError):
         pass  # reading it will say what is wrong
     return one.seen[0]

@@ -25,6 +25,12 @@ SHEET = (
     "<sheetData>{rows}</sheetData></worksheet>"
 )
 ROW = '<row r="{row}"><c r="{cell}" t="inlineStr"><is><t>name</t></is></c></row>'
+CELL = '<c{} t="inlineStr"><is><t>name</t></is></c>'
+OPEN_ROW = "<table:table-row{}><table:table-cell office:value-type='string'{}><text:p>{}</text:p></table:table-cell></table:table-row>"
+EMPTY_ROWS = (
+    "<table:table-row table:number-rows-repeated='1000000'>"
+    "<table:table-cell table:style-name='s' table:number-columns-repeated='16384'/></table:table-row>"
+)
 
 
 @pytest.fixture
@@ -162,6 +168,22 @@ def workbook(path: Path, parts: dict[str, bytes]) -> Path:
     return path
 
 
+def open_document(path: Path, *tables: str) -> Path:
+    """An .ods of tables of such rows."""
+    oasis = "urn:oasis:names:tc:opendocument:xmlns"
+    kind = "application/vnd.oasis.opendocument.spreadsheet"
+    spaces = "".join(f' xmlns:{name}="{oasis}:{name}:1.0"' for name in ("office", "table", "text"))
+    told = "".join(f'<table:table table:name="T{n}">{rows}</table:table>' for n, rows in enumerate(tables))
+    body = f"<office:body><office:spreadsheet>{told}</office:spreadsheet></office:body>"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as book:
+        book.writestr(zipfile.ZipInfo("mimetype"), kind)
+        book.writestr("META-INF/manifest.xml", f"<m:manifest xmlns:m='{oasis}:manifest:1.0'/>")
+        book.writestr(
+            "content.xml", f"<?xml version='1.0'?><office:document-content{spaces}>{body}</office:document-content>"
+        )
+    return path
+
+
 def test_a_workbook_that_unpacks_to_more_than_is_allowed_is_refused_unopened(
     told: Callable[..., Settings], unopened: None
 ) -> None:
@@ -232,6 +254,122 @@ def test_a_workbook_whose_xml_declares_entities_is_refused_unopened(
     xml = SHEET.format(rows="&l8;").replace("<worksheet", f"{declared}<worksheet", 1)
     workbook(dropped(settings) / "laughs.xlsx", {"xl/worksheets/sheet1.xml": xml.encode(encoding)})
     assert "declares entities in 'xl/worksheets/sheet1.xml'" in refused(settings)
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        (CELL.format(' r="A1"') + '</row><row r="90000">' + CELL.format(' x=">" r="CV90000"'), "a sign within"),
+        (CELL.format("") * 100 + '</row><row r="90000">' + CELL.format(""), "cells without a place"),
+        (CELL.format(f' x="{"y" * 500}" r="CV90000"'), "far within its element"),
+    ],
+)
+def test_a_cell_far_out_is_counted_however_it_is_written(
+    told: Callable[..., Settings], unopened: None, rows: str, why: str
+) -> None:
+    settings = told("*.xlsx")
+    sheet = SHEET.format(rows=f'<row r="1">{rows}</row>').encode()
+    workbook(dropped(settings) / "corner.xlsx", {"xl/worksheets/sheet1.xml": sheet})
+    assert "72 MB unpacked, more than the 4 MB that are read" in refused(settings), why
+
+
+def test_a_sheet_is_counted_wherever_it_lies_in_its_workbook(told: Callable[..., Settings], unopened: None) -> None:
+    settings = told("*.xlsx")
+    rows = ROW.format(row=1, cell="A1") + ROW.format(row=1048576, cell="XFD1048576")
+    links = b"""<?xml version="1.0"?><Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">
+        <Relationship Id="rId1" Target="media/picture.png"
+        Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/worksheet"/></Relationships>"""
+    parts = {"xl/_rels/workbook.xml.rels": links, "xl/media/picture.png": SHEET.format(rows=rows).encode()}
+    workbook(dropped(settings) / "elsewhere.xlsx", parts)
+    assert "more than the 4 MB that are read" in refused(settings)
+
+
+def test_a_long_text_that_many_cells_share_counts_with_each_of_them(
+    told: Callable[..., Settings], unopened: None
+) -> None:
+    settings = told("*.xlsx")
+    rows = "".join(f'<row r="{row}"><c r="A{row}" t="s"><v>0</v></c></row>' for row in range(1, 2_001))
+    path = dropped(settings) / "shared.xlsx"
+    texts = (
+        f'<sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><si><t>{"x" * 30_000}</t></si></sst>'
+    )
+    workbook(
+        path, {"xl/worksheets/sheet1.xml": SHEET.format(rows=rows).encode(), "xl/sharedStrings.xml": texts.encode()}
+    )
+    assert path.stat().st_size < 20_000
+    assert "60 MB unpacked, more than the 4 MB that are read" in refused(settings)
+
+
+@pytest.mark.parametrize(
+    ("rows", "megabytes"),
+    [
+        (OPEN_ROW.format(" table:number-rows-repeated='200000'", " table:number-columns-repeated='20'", "name"), 48),
+        (
+            OPEN_ROW.format("", "", "name")
+            + EMPTY_ROWS
+            + OPEN_ROW.format("", " table:number-columns-repeated='9'", "x"),
+            72,
+        ),
+        (OPEN_ROW.format("", f" office:string-value='{'x' * 9_000}' table:number-columns-repeated='2000'", ""), 18),
+        (OPEN_ROW.format("", " table:number-columns-repeated='2000'", "x" * 9_000), 18),
+    ],
+)
+def test_an_open_document_whose_cells_are_repeated_counts_with_all_of_them(
+    told: Callable[..., Settings], unopened: None, rows: str, megabytes: int
+) -> None:
+    settings = told("*.ods")
+    path = open_document(dropped(settings) / "again.ods", rows)
+    assert path.stat().st_size < 2_000
+    assert f"{megabytes} MB unpacked, more than the 4 MB that are read" in refused(settings)
+
+
+def test_the_tables_of_an_open_document_count_together_since_all_are_read(
+    told: Callable[..., Settings], unopened: None
+) -> None:
+    settings = told("*.ods")
+    table = OPEN_ROW.format(" table:number-rows-repeated='200000'", "", "x")
+    open_document(dropped(settings) / "many.ods", *([table] * 4))
+    assert "more than the 4 MB that are read" in refused(settings)
+
+
+def test_an_open_document_that_unpacks_to_more_than_is_allowed_is_refused_unopened(
+    told: Callable[..., Settings], unopened: None
+) -> None:
+    settings = told("*.ods")
+    open_document(dropped(settings) / "bomb.ods", f"<!--{' ' * 5_000_000}-->")
+    assert "5 MB unpacked, more than the 4 MB that are read" in refused(settings)
+
+
+def test_an_honest_open_document_is_read_whatever_empty_rows_it_ends_in(told: Callable[..., Settings]) -> None:
+    settings = told("*.ods")
+    open_document(dropped(settings) / "clients.ods", OPEN_ROW.format("", "", "name") + OPEN_ROW.format("", "", "Aster")
+                  + EMPTY_ROWS)  # fmt: skip
+    assert read(settings)["name"].to_list() == ["Aster"]
+
+
+@pytest.mark.parametrize("glob", ["*.xls", "*.xlsx", "*.ods"])
+def test_a_binary_workbook_is_refused_unopened_whatever_it_is_called(
+    told: Callable[..., Settings], unopened: None, glob: str
+) -> None:
+    settings = told(glob)
+    path = dropped(settings) / f"old{glob[1:]}"
+    path.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504))
+    assert "is a binary workbook (.xls) or has a password, so its size cannot be told beforehand" in refused(settings)
+    assert "Save it as .xlsx" in refused(settings)
+    workbook(path, {"xl/workbook.bin": b"\x83\x01\0"})
+    assert "is a binary workbook (.xlsb), so its size cannot be told beforehand" in refused(settings)
+
+
+def test_a_workbook_that_cannot_be_unpacked_or_parsed_beforehand_is_not_opened(
+    told: Callable[..., Settings], unopened: None
+) -> None:
+    settings = told("*.xlsx")
+    (dropped(settings) / "none.xlsx").write_bytes(b"PK\3\4 and no more")
+    assert "none.xlsx: is no Excel file" in refused(settings)
+    (dropped(settings) / "none.xlsx").unlink()
+    broken = SHEET.format(rows="<row></c>").encode()
+    workbook(dropped(settings) / "broken.xlsx", {"xl/worksheets/sheet1.xml": broken})
+    assert "holds 'xl/worksheets/sheet1.xml', which is no XML" in refused(settings)
 
 
 def test_a_zip_within_a_zip_stays_closed_and_counts_as_it_is(told: Callable[..., Settings]) -> None:
