@@ -28,6 +28,7 @@ from pipelines.settings import Settings
 from pipelines.source_blocks import SqlSource, SqlTable, token
 from pipelines.sources.door import PATIENT, Patience
 from pipelines.sources.landing import PRINT, Record, Table, Terms, land
+from pipelines.sources.reach import Forbidden, Reach
 from pipelines.sources.text import column, text, unlike
 
 PAGE_ROWS = 5_000  # rows fetched at a time
@@ -37,6 +38,9 @@ _REFUSED = re.compile(
     r"password|authentication|access denied|login failed|pg_hba|role .* does not exist", re.IGNORECASE
 )
 _SYNTAX = re.compile(r"syntax error|no such", re.IGNORECASE)
+_NAMES_HOSTS = re.compile(r"host|addr|server|source", re.IGNORECASE)
+_PROTOCOL = re.compile(r"^(?:tcp|np|lpc|admin):", re.IGNORECASE)  # that SQL Server's drivers take before a host
+_PORT = re.compile(r"^(\[.*\]|[^:]*):\d*$")
 
 Write = Callable[[Any], str | None]
 
@@ -108,6 +112,7 @@ class _Database:
         """Tried again while nobody answers, but not where the password is wrong: that would lock the account."""
         engine = self._engine()
         for attempt in range(self._patience.attempts):
+            self._refuse_secret_places()
             try:
                 return engine.connect().execution_options(postgresql_readonly=True, yield_per=PAGE_ROWS)
             except OperationalError as error:
@@ -116,6 +121,17 @@ class _Database:
                 wait = self._patience.backoff_seconds * 2**attempt
                 time.sleep(min(wait, self._patience.ceiling_seconds))
         raise AssertionError("there is at least one attempt")
+
+    def _refuse_secret_places(self) -> None:
+        """Looks at every host that the url names before its driver does, wherever in the url it stands."""
+        hosts = _hosts(self._url)
+        reach = Reach(hosts)
+        try:
+            for host in hosts:
+                reach.refuse_name(host)
+                reach.resolved(host, self._url.port)
+        except Forbidden as error:
+            raise fault(self.where, f"{self._address} may not be asked: it {error}.", "Check the url.") from None
 
     def _engine(self) -> sa.Engine:
         told: dict[str, Any] = {"poolclass": NullPool, "hide_parameters": True}
@@ -307,6 +323,21 @@ def _existing(where: str, url: sa.URL, data: Path) -> sa.URL:
             where, f"the database file {file} is not there.", "Mend the path in url: it is from the data folder."
         )
     return url.set(database=str(file))
+
+
+def _hosts(url: sa.URL) -> list[str]:
+    """Every host that a url names: its own, and those in parameters, which drivers take too."""
+    named = [("host", url.host or "")]
+    for name, told in url.query.items():
+        for value in (told,) if isinstance(told, str) else told:
+            named += [
+                ((key if is_pair else name), rest if is_pair else piece)
+                for piece in value.split(";")
+                for key, is_pair, rest in (piece.partition("="),)
+            ]
+    words = [word for name, value in named if _NAMES_HOSTS.search(name) for word in value.split(",")]
+    hosts = [_PROTOCOL.sub("", word.strip(" {}")) for word in words]
+    return [_PORT.sub(r"\1", host) for host in hosts if host and not host.startswith("/")]
 
 
 def _as_sent(document: bytes | str) -> str:

@@ -7,12 +7,24 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from loopback import Loopback, Reply, Request, serving
 
 from models.faults import Fault
+from pipelines.settings import Settings
+from pipelines.sources import sql
 from pipelines.sources.door import Door, Patience, bearer
 from pipelines.sources.reach import Forbidden, Reach
 
+DATABASES = (
+    "postgresql://reader@{host}/books",
+    "postgresql://reader@{host}:5432/books",
+    "postgresql://reader@/books?host={host}",
+    "postgresql://reader@db.example/books?hostaddr={host}",
+    "postgresql://reader@/books?host=db.example:5432,{host}:5432",
+    "mysql+pymysql://reader@{host}/books",
+    "mssql+pyodbc://?odbc_connect=DRIVER%3D%7BODBC%7D%3BSERVER%3Dtcp:{host},1433%3BDATABASE%3Dbooks",
+)
 ONCE = Patience(attempts=2, backoff_seconds=0.01, timeout_seconds=3)
 SPELLINGS = (
     "169.254.169.254",
@@ -89,6 +101,55 @@ def test_a_tool_cannot_redirect_there(host: str) -> None:
         answer.tools.append(tool)  # type: ignore[attr-defined]
         assert "where a cloud tells its machines their secrets" in refused(tool.url, "/gates")
         assert tool.paths() == ["/gates"]
+
+
+@pytest.fixture
+def untouched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No driver may be told to connect."""
+
+    def connect(engine: sa.Engine) -> None:
+        raise AssertionError(f"{engine.url} was connected")
+
+    monkeypatch.setattr(sa.Engine, "connect", connect)
+    monkeypatch.setattr(sql._Database, "_engine", lambda database: sa.Engine(None, None, database._url))  # type: ignore[arg-type]
+
+
+def refused_database(url: str) -> str:
+    block = {"kind": "sql", "url": url, "tables": {"gates": {"table": "gates", "key": ["id"]}}}
+    settings = Settings.model_validate({"data": "/nowhere", "sources": {"books": block}})
+    with pytest.raises(Fault) as caught:
+        sql.probe("books", settings, {}, ONCE)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("url", DATABASES)
+@pytest.mark.parametrize("host", SPELLINGS)
+def test_a_database_cannot_stand_where_a_cloud_tells_its_secrets(
+    names: dict[str, list[str]], untouched: None, url: str, host: str
+) -> None:
+    names["db.example"] = ["93.184.216.34"]
+    told = refused_database(url.format(host=host.strip("[]") if url.endswith("={host}") else host))
+    assert "may not be asked: it is where a cloud tells its machines their secrets" in told
+    assert "source books" in told
+
+
+@pytest.mark.parametrize("url", DATABASES)
+def test_a_database_whose_name_resolves_there_is_not_asked(
+    names: dict[str, list[str]], untouched: None, url: str
+) -> None:
+    names["db.example"] = ["93.184.216.34"]
+    names["books.example"] = ["169.254.169.254"]
+    assert "where a cloud tells its machines their secrets" in refused_database(url.format(host="books.example"))
+
+
+@pytest.mark.parametrize("url", [*DATABASES, "postgresql:///books?host=/var/run/postgresql&connect_timeout=5"])
+def test_a_database_inside_that_the_settings_name_is_asked(
+    names: dict[str, list[str]], untouched: None, url: str
+) -> None:
+    names["db.example"] = ["192.168.1.9"]
+    for host in ("10.0.0.5", "127.0.0.1", "db.example"):
+        with pytest.raises(AssertionError, match="was connected"):
+            refused_database(url.format(host=host))
 
 
 def test_a_name_that_resolves_there_is_not_asked(names: dict[str, list[str]]) -> None:
