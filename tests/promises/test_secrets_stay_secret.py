@@ -1,7 +1,7 @@
-"""A secret shows in nothing that Milepost writes: no log, no error, no table, no snapshot, no backup, no event of Dagster.
+"""A secret shows in nothing that Milepost writes: no log, error, table, snapshot, backup, page, file or event of Dagster.
 
-Each kind of source is given a secret of its own, and a tool that says all it was told in its answers. Then everything
-that was written and printed is searched for it, as it is, encoded, and escaped.
+Each kind of source is given a secret of its own, as are alerts and sign-in, and a tool that says all it was told in its
+answers. Then everything that was written, printed and sent to a page is searched for it, as it is, encoded, and escaped.
 """
 
 from __future__ import annotations
@@ -9,19 +9,28 @@ from __future__ import annotations
 import base64
 import logging
 import os
+import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import dagster as dg
+import local_servers
 import pytest
 import small_firm
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from loopback import Reply, Request, serving
+from planted_canaries import opened, recorded
 from typer.testing import CliRunner
 
-from pipelines import backing_up, definitions
+from pipelines import backing_up, pulling, refreshing
 from pipelines import settings as milepost_settings
 from pipelines.cli import app
+from pipelines.settings import Settings
+from pipelines.sources.door import Patience
 
 pytestmark = pytest.mark.slow
 
@@ -40,8 +49,37 @@ KINDS = {
 }
 
 
+OTHERS = ("mail", "webhook", "client_secret", "cookie_secret")
+SETTINGS = """
+[sources.sql]
+kind = "sql"
+firm = "sql"
+url = "postgresql+psycopg://reader@127.0.0.1:9/books"
+token_env = "SECRET_OF_SQL"
+tables.clients = {{ table = "clients", key = ["id"] }}
+[alerts.mail]
+server = "localhost"
+port = {port}
+ca_file = "{folder}/cert.pem"
+user = "milepost"
+password_env = "SECRET_OF_MAIL"
+sender = "milepost@example.com"
+to = ["ops@example.com"]
+[alerts.webhook]
+url_file = "{folder}/webhook.secret"
+[access]
+url = "https://milepost.example.com"
+issuer = "https://id.example.com"
+client_id = "milepost"
+client_secret_file = "{folder}/client_secret.secret"
+cookie_secret_env = "SECRET_OF_COOKIE_SECRET"
+people = [{{ email = "lead@example.com", role = "leadership" }}]
+"""
+HASTY = Patience(attempts=2, backoff_seconds=0.01, timeout_seconds=3)
+
+
 def secret_of(kind: str) -> str:
-    return f"{PLAIN}{kind}"
+    return f"{PLAIN}{kind}xxxxxxxxxxxx".replace("_", "")
 
 
 def written(secret: str) -> Iterator[bytes]:
@@ -58,13 +96,18 @@ def written(secret: str) -> Iterator[bytes]:
 
 def telling(request: Request) -> Reply:
     """A tool that refuses, and says in its refusal all that it was told."""
-    told = f"no such luck with {dict(request.headers)} {dict(request.queries)} {request.content!r}"
+    told = f"no such luck with {request.path} {dict(request.headers)} {dict(request.queries)} {request.content!r}"
     return Reply({"message": told, "error": told, "errors": [told]}, 422)
+
+
+def refusing(server: SMTP, session: Session, envelope: Envelope, mechanism: str, given: LoginPassword) -> AuthResult:
+    """A mail server that does the same."""
+    return AuthResult(success=False, handled=False, message=f"535 no such luck with {given.password.decode()}")
 
 
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """All that was written and printed, by where: refreshes, the doctor, Dagster with its events kept, a backup."""
+    """All that was written, printed and shown, by where: a refresh with Dagster's events kept, commands, pages, a backup."""
     folder = tmp_path_factory.mktemp("secrets")
     data, home = folder / "data", folder / "dagster"
     home.mkdir()
@@ -72,48 +115,83 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     kept: list[str] = []
     heard = logging.Handler()
     heard.emit = lambda record: kept.append(record.getMessage())  # type: ignore[method-assign]
-    with serving(telling) as tool, pytest.MonkeyPatch.context() as patch:
-        blocks = []
-        for kind, more in KINDS.items():
-            (folder / f"{kind}.secret").write_text(secret_of(kind) + "\n", "utf-8")
-            (folder / f"{kind}.secret").chmod(0o600)
-            patch.setenv(f"SECRET_OF_{kind.upper()}", secret_of(kind))
-            where = (
-                f'token_file = "{folder}/{kind}.secret"'
-                if kind in ("jira", "asana")
-                else f'token_env = "SECRET_OF_{kind.upper()}"'
-            )
-            blocks.append(
-                f'[sources.{kind}]\nkind = "{kind}"\nfirm = "{kind}"\nurl = "{tool.url}"\n{where}\n'
-                + more.replace("{url}", tool.url).replace("{name}", kind)
-            )
-        patch.setenv("SECRET_OF_SQL", secret_of("sql"))
-        blocks.append(
-            '[sources.sql]\nkind = "sql"\nfirm = "sql"\nurl = "postgresql+psycopg://reader@127.0.0.1:9/books"\n'
-            'token_env = "SECRET_OF_SQL"\n[sources.sql.tables.clients]\ntable = "clients"\nkey = ["id"]\n'
-        )
-        with (data / "milepost.toml").open("a", encoding="utf-8") as file:
-            file.write("\n" + "\n".join(blocks))
-        patch.setenv("DAGSTER_HOME", str(home))
-        logging.getLogger().addHandler(heard)
-        try:
-            settings = milepost_settings.load(data, data / "milepost.toml", os.environ)
-            told: list[str] = []
-            for command in (["refresh"], ["doctor"], ["snapshots"]):
-                result = CliRunner(env={"COLUMNS": "4000"}).invoke(app, [*command, "--data", str(data)])
-                told += [result.output, str(result.exception)]
-            with dg.DagsterInstance.get() as instance:
-                job = definitions.assemble(settings).resolve_job_def("refresh")
-                run = job.execute_in_process(instance=instance, raise_on_error=False)
-                told += [str(event) for event in run.all_events]
-                told += [str(event) for event in instance.all_logs(run.run_id)]
-            backing_up.back_up(settings, folder / "backup.milepost", AS_OF)
-        finally:
-            logging.getLogger().removeHandler(heard)
-        assert {request.path for request in tool.asked}, "the tools were asked"
-        sent = b" ".join(str((r.headers, r.queries, r.content)).encode() for r in tool.asked)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local_servers, "_known", refusing)
+        patch.setattr(pulling, "pull", partial(pulling.pull, patience=HASTY))
+        with serving(telling) as tool, local_servers.mail_server(folder, is_guarded=True) as mail:
+            settings = settle(folder, tool.url, mail.port, patch)
+            patch.setenv("DAGSTER_HOME", str(home))
+            logging.getLogger().addHandler(heard)
+            try:
+                with dg.DagsterInstance.get() as instance:
+                    patch.setattr(refreshing, "_unwritten", lambda _: nullcontext(instance))
+                    told = [ran("refresh", settings)]
+                    (run,) = instance.get_run_ids()
+                    told += [str(event) for event in instance.all_logs(run)]
+                assert "STEP_FAILURE" in told[-1] or len(told) > 100, "events were kept"
+                told += [ran(command, settings) for command in ("doctor", "snapshots", "runs", "alert")]
+                shown = pages(settings, patch)
+                backing_up.back_up(settings, folder / "backup.milepost", AS_OF)
+            finally:
+                logging.getLogger().removeHandler(heard)
+        sent = b" ".join(str((r.path, r.headers, r.queries, r.content)).encode() for r in tool.asked)
     files = {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".secret"}
-    return {**files, "printed": "\n".join(told).encode(), "logged": "\n".join(kept).encode(), "sent": sent}
+    return {**files, **shown, "printed": "\n".join(told).encode(), "logged": "\n".join(kept).encode(), "sent": sent}
+
+
+def settle(folder: Path, url: str, mail_port: int, patch: pytest.MonkeyPatch) -> Settings:
+    """Settings with a source of every kind, whose secrets lie in the environment and in files."""
+    blocks = []
+    for kind in (*KINDS, "sql", *OTHERS):
+        secret = f"{url}/hooks/{secret_of(kind)}" if kind == "webhook" else secret_of(kind)
+        (folder / f"{kind}.secret").write_text(secret + "\n", "utf-8")
+        (folder / f"{kind}.secret").chmod(0o600)
+        patch.setenv(f"SECRET_OF_{kind.upper()}", secret)
+    for kind, more in KINDS.items():
+        where = (
+            f'token_file = "{folder}/{kind}.secret"'
+            if kind in ("jira", "asana")
+            else f'token_env = "SECRET_OF_{kind.upper()}"'
+        )
+        blocks.append(
+            f'[sources.{kind}]\nkind = "{kind}"\nfirm = "{kind}"\nurl = "{url}"\n{where}\n'
+            + more.replace("{url}", url).replace("{name}", kind)
+        )
+    data = folder / "data"
+    with (data / "milepost.toml").open("a", encoding="utf-8") as file:
+        file.write("\n" + "\n".join(blocks) + SETTINGS.format(folder=folder, port=mail_port))
+    return milepost_settings.load(data, data / "milepost.toml", os.environ)
+
+
+def ran(command: str, settings: Settings) -> str:
+    """What a command prints."""
+    result = CliRunner(env={"COLUMNS": "4000"}).invoke(app, [command, "--data", str(settings.data)])
+    return f"{result.output}\n{result.exception}"
+
+
+def pages(settings: Settings, patch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """What pages send to whoever may see everything, and the files they offer, unpacked."""
+    patch.setenv("MILEPOST_DATA", str(settings.data))
+    patch.delenv("MILEPOST_CONFIG", raising=False)
+    claims = {"email": "lead@example.com", "email_verified": True, "sub": "lead", "iat": int(time.time())}
+    shown = {}
+    for page in ("data-health", "billing"):
+        with recorded() as sent:
+            app_ = opened(settings.data, page, {"is_logged_in": True, "iss": "https://id.example.com", **claims})
+        assert not app_.exception
+        shown[f"page {page}"] = sent.told()
+        for number, file in enumerate(sent.files):
+            content = file()
+            shown[f"file {number} of {page}"] = content.encode() if isinstance(content, str) else bytes(content)
+    return shown
+
+
+def test_pages_and_files_were_made_that_tell_of_the_errors(everything: dict[str, bytes]) -> None:
+    files = [content for name, content in everything.items() if name.startswith("file")]
+    begins = {bytes(content[:2]) for content in files}
+    assert {b"PK", b"<!", b"\xef\xbb"} <= begins, "Excel, a report, CSV"
+    assert b"no such luck" in everything["page data-health"]
+    assert any(b"no such luck" in content for content in files)
 
 
 def test_every_kind_was_asked_and_tells_in_its_errors_what_is_wrong(everything: dict[str, bytes]) -> None:
@@ -121,9 +199,11 @@ def test_every_kind_was_asked_and_tells_in_its_errors_what_is_wrong(everything: 
         assert f"source {kind}".encode() in everything["printed"], kind
     sent = everything["sent"]
     assert sum(any(form in sent for form in written(secret_of(kind))) for kind in KINDS) >= 7
+    assert secret_of("webhook").encode() in sent
+    assert b"SMTPAuthenticationError, code 535" in everything["printed"]
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "sql"])
+@pytest.mark.parametrize("kind", [*KINDS, "sql", *OTHERS])
 def test_the_secret_of_a_kind_stands_in_nothing_that_was_written_or_printed(
     everything: dict[str, bytes], kind: str
 ) -> None:
