@@ -100,21 +100,25 @@ movements as (
     where status = 'uncollectible'
 ),
 
+lined_up as (
+    select
+        *,
+        row_number() over (partition by invoice_id order by occurred_at, phase, record_id) as place
+    from movements
+),
+
 running as (
     select
         invoice_id,
         event,
         record_id,
         occurred_at,
-        phase,
+        place,
         sum(billed_local) over so_far as billed_local,
         sum(paid_local) over so_far as paid_local,
         max(is_write_off) over so_far as is_written_off
-    from movements
-    window so_far as (
-        partition by invoice_id order by occurred_at, phase, record_id
-        rows between unbounded preceding and current row
-    )
+    from lined_up
+    window so_far as (partition by invoice_id order by place rows between unbounded preceding and current row)
 ),
 
 -- rounding the sums and not the parts: what is settled comes to exactly nothing
@@ -153,7 +157,7 @@ changed as (
         written_off_local - coalesce(lag(written_off_local) over before, 0) as written_off_local,
         written_off_amount - coalesce(lag(written_off_amount) over before, 0) as written_off_amount
     from standing
-    window before as (partition by invoice_id order by occurred_at, phase, record_id)
+    window before as (partition by invoice_id order by place)
 ),
 
 -- what is held back stands with the project: a release invoice names no invoice that it releases
@@ -175,17 +179,26 @@ retaining as (
     where status = 'void' and (retained_local <> 0 or kind = 'retention_release')
 ),
 
+retaining_in_turn as (
+    select
+        *,
+        row_number() over (
+            partition by client_id, project_id, currency
+            order by occurred_at, sign desc, kind = 'retention_release', invoice_id
+        ) as place
+    from retaining
+),
+
 held_before as (
     select
         *,
         coalesce(
             sum(sign * (retained_local - case when kind = 'retention_release' then total_local else 0 end)) over (
                 partition by client_id, project_id, currency
-                order by occurred_at, sign desc, kind = 'retention_release', invoice_id
-                rows between unbounded preceding and 1 preceding
+                order by place rows between unbounded preceding and 1 preceding
             ), 0
         ) as held_local
-    from retaining
+    from retaining_in_turn
 ),
 
 -- a release of more than is held is a bill like any other
@@ -213,8 +226,7 @@ valued as (
     from released
     window so_far as (
         partition by client_id, project_id, currency
-        order by occurred_at, sign desc, kind = 'retention_release', invoice_id
-        rows between unbounded preceding and current row
+        order by place rows between unbounded preceding and current row
     )
 ),
 
@@ -242,10 +254,7 @@ held_changes as (
     select
         *,
         held_amount - coalesce(
-            lag(held_amount) over (
-                partition by client_id, project_id, currency
-                order by occurred_at, sign desc, kind = 'retention_release', invoice_id
-            ), 0
+            lag(held_amount) over (partition by client_id, project_id, currency order by place), 0
         ) as change_amount
     from held
 ),

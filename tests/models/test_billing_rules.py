@@ -140,6 +140,25 @@ def test_a_payment_before_its_invoice_counts_from_the_issue(world: World) -> Non
     assert standing(con, "2026-01-12") == {"payable": "250.00"}
 
 
+def entries(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str]]:
+    """Every movement: its kind, its account and what it adds."""
+    sql = "select kind, account, amount::varchar from marts.receivable_entries order by occurred_at, kind, account"
+    return con.execute(sql).fetchall()
+
+
+def test_what_falls_on_one_instant_is_an_issue_then_a_payment_then_a_void(world: World) -> None:
+    noon = "2026-01-12T12:00:00Z"
+    con = world(
+        invoices=[invoice(status="void", issued_at=noon, voided_at=noon)], payments=[payment("a", noon, "150.00")]
+    )
+    assert entries(con) == [
+        ("invoiced", "payable", "400.00"),
+        ("paid", "payable", "-150.00"),
+        ("voided", "payable", "-250.00"),
+        ("voided", "unapplied", "-150.00"),
+    ]
+
+
 def test_a_movement_has_the_date_of_its_projects_zone(world: World) -> None:
     late = invoice(issued_at="2026-02-01T03:00:00Z")  # the evening of 31 January in New York
     assert one(world(invoices=[late]), "receivable_entries")["occurred_on"] == date(2026, 1, 31)
@@ -193,6 +212,39 @@ def test_retainage_is_held_until_a_release_makes_it_payable(world: World) -> Non
     assert standing(con, "2026-05-11") == {"payable": "12860.00", "retained": "1690.00"}
     assert moved(con) == {"invoiced": "33800.00", "paid": "-19250.00"}  # a release sells nothing anew
     assert one(con, "invoices", "number = 'I3'")["aging_bucket"] == "1–30"
+
+
+def test_a_voided_bill_holds_nothing_back_any_more(world: World) -> None:
+    bills = [
+        invoice(kind="progress", retained="20.00", status="void", voided_at="2026-04-02T12:00:00Z"),
+        invoice("i2", kind="progress", retained="30.00", issued_at="2026-05-12T12:00:00Z"),
+    ]
+    con = world(invoices=bills)
+    days = ("2026-04-01", "2026-04-02", "2026-05-12")
+    assert [standing(con, day) for day in days] == [
+        {"payable": "380.00", "retained": "20.00"},
+        {},
+        {"payable": "370.00", "retained": "30.00"},
+    ]
+
+
+def test_a_bill_voided_as_it_was_issued_held_something_back_first(world: World) -> None:
+    noon = "2026-01-12T12:00:00Z"
+    con = world(invoices=[invoice(kind="progress", retained="20.00", status="void", issued_at=noon, voided_at=noon)])
+    assert [entry for entry in entries(con) if entry[1] == "retained"] == [
+        ("retained", "retained", "20.00"),
+        ("voided", "retained", "-20.00"),
+    ]
+
+
+def test_what_is_held_and_released_at_one_instant_is_held_first(world: World) -> None:
+    bills = [invoice("i0", kind="retention_release", total="20.00"), invoice(kind="progress", retained="20.00")]
+    con = world(invoices=bills)
+    assert (moved(con), standing(con)) == ({"invoiced": "400.00"}, {"payable": "400.00"})
+    assert [entry for entry in entries(con) if entry[1] == "retained"] == [
+        ("released", "retained", "-20.00"),
+        ("retained", "retained", "20.00"),
+    ]
 
 
 def test_a_release_of_more_than_is_held_is_a_bill_like_any_other(world: World) -> None:
