@@ -104,9 +104,10 @@ def test_a_gate_after_an_unapproved_one_has_not_started(world: World) -> None:
     assert one(con, "gates", "source_key = 'g2'")["status"] == "not_started"
 
 
-def test_a_waived_gate_hands_over_from_the_gate_before_it(world: World) -> None:
+@pytest.mark.parametrize("ending", ["waived", "cancelled"])
+def test_a_waived_or_cancelled_gate_hands_over_from_the_gate_before_it(world: World, ending: str) -> None:
     gates = [{**GATE, "source_key": f"g{n}", "sequence": n} for n in (1, 2, 3)]
-    happened = [*events("g1", ("approved", day(6))), *events("g2", ("waived", day(7)))]
+    happened = [*events("g1", ("approved", day(6))), *events("g2", (ending, day(7)))]
     third = one(world(milestones=gates, milestone_events=happened), "gates", "source_key = 'g3'")
     assert (third["start_rule"], str(third["started_at"])) == ("previous approval", "2026-01-06 12:00:00")
 

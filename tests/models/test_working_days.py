@@ -342,6 +342,35 @@ def test_a_hand_off_runs_on_the_teams_calendar_and_a_change_order_on_the_project
     assert one(con, "change_orders")["decision_working_days"] == 2
 
 
+def test_where_client_and_team_work_more_days_than_the_project_its_own_calendar_counts(made: Made) -> None:
+    # Friday 3 July 2026 is off in the United States alone; the gate is billed on Thursday and approved on Saturday
+    thursday, saturday = "2026-07-02T04:00:00Z", "2026-07-04T04:00:00Z"
+    con = made(
+        "2026-07-31T00:00:00",
+        client={"country": "DE"},
+        project={"country": "US"},
+        team={"country": "DE"},
+        milestone_events=events("g1", ("started", thursday), ("approved", saturday)),
+        change_orders=[
+            {
+                "source_key": "o1",
+                "project": "p1",
+                "status": "rejected",
+                "submitted_at": thursday,
+                "decided_at": saturday,
+            }
+        ],
+        payments=[
+            {"source_key": "y1", "invoice": "i1", "received_at": saturday, "amount": "400.00", "currency": "USD"}
+        ],
+        **billed(thursday),
+    )
+    assert one(con, "gates")["cycle_working_days"] == 1
+    assert one(con, "gate_billing")["billing_lag_working_days"] == -1
+    assert one(con, "change_orders")["decision_working_days"] == 1
+    assert one(con, "payments")["cash_working_days"] == 1
+
+
 def test_a_phase_is_counted_in_the_projects_working_days(made: Made) -> None:
     con = made(
         milestones=[GATE, {**GATE, "source_key": "g2", "sequence": 2}],
