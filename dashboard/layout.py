@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import polars as pl
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from dashboard import first_paint
 from dashboard.data import Reading, Store
 from dashboard.filters import CHOICES, CLOCKS, PERIODS, Filters, Options, code
 from dashboard.numbers import ABSENT, day, grouped, instant, plain, plural, worded
@@ -33,15 +33,10 @@ def html(body: str) -> None:
 
 def style() -> None:
     """The house style, and the mark above the navigation."""
-    # As HTML it would wait for a script of Streamlit's, and all that stands would jump when it comes.
-    with st.container(height=1, border=False, key="style"):
-        st.markdown(f"<style>{_style()}</style>", unsafe_allow_html=True)
+    if not first_paint.stands():  # `streamlit run` by hand: as HTML it would wait for a script of Streamlit's
+        with st.container(height=1, border=False, key="style"):
+            st.markdown(f"<style>{first_paint.style()}</style>", unsafe_allow_html=True)
     st.logo(HERE / "logo.svg", size="medium")
-
-
-@cache
-def _style() -> str:
-    return (HERE / "theme.css").read_text("utf-8")
 
 
 # ---------------------------------------------------------------- head

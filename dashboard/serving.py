@@ -24,7 +24,8 @@ from starlette.responses import PlainTextResponse
 from streamlit.web.server.starlette import starlette_websocket
 from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
 
-from dashboard import access, data
+from dashboard import access, ahead, data
+from dashboard.first_paint import FirstPaint
 from models.faults import Fault
 from pipelines import settings as settings_
 from pipelines.access_block import Access, refuse_open_address
@@ -124,11 +125,12 @@ def main(arguments: list[str]) -> None:
     block = settings_.load().access
     refuse_open_address(block, given.address)
     os.umask(OTHERS)
+    ahead.ask_beside()
     warnings.filterwarnings("ignore", message="The httpx module is deprecated")  # Authlib's, when somebody signs in
     app = st.App(
         HERE / "app.py",
         secrets={"auth": block.provider()} if block else None,
-        middleware=[Middleware(Guard, policy=data.policy, block=block)],
+        middleware=[Middleware(Guard, policy=data.policy, block=block), Middleware(FirstPaint)],
     )
     options: dict[str, Any] = {"server.address": given.address, "server.port": given.port}
     if block:

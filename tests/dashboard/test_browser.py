@@ -74,6 +74,25 @@ def _barriers(page: Page) -> list[tuple[str, str]]:
     return found
 
 
+SHIFTS = """
+    window.shifts = [];
+    new PerformanceObserver(seen => window.shifts.push(...seen.getEntries().map(one => one.value)))
+        .observe({type: 'layout-shift', buffered: true});
+"""
+
+
+@pytest.mark.parametrize(("name", "width"), [("flow", 1440), ("compare", 390)])
+def test_nothing_jumps_while_a_page_loads(browser: Browser, address: str, name: str, width: int) -> None:
+    """Less than a tenth of the window, all shifts together, in a browser that has nothing of ours yet."""
+    first = browser.new_context(viewport={"width": width, "height": 900})
+    first.add_init_script(SHIFTS)
+    page, _ = _open(first, address + name)
+    page.wait_for_selector(".js-plotly-plot .main-svg", timeout=60_000)
+    assert page.locator(".mp-lead").is_visible()
+    assert sum(page.evaluate("window.shifts")) <= 0.1
+    first.close()
+
+
 def _path(name: str) -> str:
     return "" if name == "overview" else name
 
