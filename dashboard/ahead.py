@@ -1,75 +1,100 @@
-"""Asking ahead: what a page asked when it was last drawn it will ask again under other filters, so it is asked at once.
+"""Asking ahead: what a page asked when it was last drawn it will ask again under other filters, so it is asked early.
 
-A page asks one question after another and draws between them, which keeps one core busy. A second thread takes the
-questions that the page has not come to yet; whoever comes first asks, and the other finds the answer kept. What stays
-out: the numbers, which are the same either way.
+While a page is drawn, a second thread asks the same from the page's end on, until both meet. Once the page stands and
+nobody opens another, what lies one change of the filters away is asked too, so that most changes find their answers
+kept. What stays out: the numbers, which are the same either way, and how long they are kept (keeping.py).
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import threading
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
+from typing import Any
 
 from dashboard.data import Asked, Reading
-from models.measure import Question
+from dashboard.filters import PERIODS, Filters, Options
 
-_Span = Literal["now", "before"]
-_asking = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ahead")
-_usual: dict[str, tuple[_Usual, ...]] = {}  # page → what it asked last
+QUIET_SECONDS = 0.3  # without a page being drawn, before anything is asked that nobody may want
+MOST_VALUES = 12  # of a filter, for each of them to be tried
+GENTLE = 10  # the niceness of a thread whose answers nobody waits for
+_usual: dict[str, tuple[Asked, ...]] = {}  # page → what it asked last
+_drawing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ahead")
+_beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="beside")
+_opened = threading.Condition()
+_views = 0  # how many pages were opened so far
+_asks_beside = False
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Usual:
-    """A question without the filters it was asked under."""
-
-    how: str
-    more: tuple[Hashable, ...]
-    measure: str
-    by: tuple[str, ...]
-    span: _Span
-
-    def under(self, reading: Reading) -> Question | None:
-        """The question under a reading's filters; None where they have no such span."""
-        if self.span == "before":
-            return reading.question_before(self.measure)
-        return reading.question(self.measure, *self.by)
+def ask_beside() -> None:
+    """From now on, what lies one change of the filters away is asked while nobody opens a page."""
+    global _asks_beside  # noqa: PLW0603 - one server, one answer
+    _asks_beside = True
 
 
 @contextmanager
 def asking(page: str, reading: Reading) -> Iterator[None]:
-    """While a page is drawn, asks what it asked last; when it is drawn, notes down what it asked."""
+    """While a page is drawn, asks what it asked last, last things first; when it is drawn, notes what it asked."""
+    mine = _open()
     drawn = threading.Event()
-    for usual in _usual.get(page, ()):
-        question = usual.under(reading)
-        if question is not None and not reading.store.has(usual.how, question, *usual.more):
-            _asking.submit(_ask, reading, usual, question, drawn)
+    if usual := _usual.get(page, ()):
+        _drawing.submit(_ask, reading, usual[::-1], drawn.is_set)
     try:
         yield
     finally:
         drawn.set()
-    _usual[page] = tuple(dict.fromkeys(_without_filters(reading, reading.store.asked)))
+    _usual[page] = tuple(dict.fromkeys(reading.asked))
+    if _asks_beside:
+        _beside.submit(_ask_beside, reading, _usual[page], mine)
 
 
-def _ask(reading: Reading, usual: _Usual, question: Question, drawn: threading.Event) -> None:
-    if drawn.is_set() or reading.store.has(usual.how, question, *usual.more):
-        return
-    try:
-        getattr(replace(reading.store, asked=[]), usual.how)(question, *usual.more)
-    except Exception as wrong:  # the page asks itself, and says what is wrong
-        _log.debug("asked ahead in vain: %s", wrong)
+def near(filters: Filters, options: Options) -> Iterator[Filters]:
+    """What lies one change away: other periods, and each value of a filter that has few."""
+    for period in PERIODS:
+        if period != filters.period:
+            yield replace(filters, period=period)
+    for name, values in options.items():
+        if getattr(filters, name):
+            yield _with(filters, name, ())
+        elif len(values) <= MOST_VALUES:
+            yield from (_with(filters, name, (value,)) for value in values)
 
 
-def _without_filters(reading: Reading, asked: Sequence[Asked]) -> Iterator[_Usual]:
-    """The questions that follow from the filters alone; what a page picks itself may be another thing next time."""
-    for one in asked:
-        question = one.question
-        if question == reading.question(question.measure, *question.by):
-            yield _Usual(one.how, one.more, question.measure, question.by, "now")
-        elif question == reading.question_before(question.measure):
-            yield _Usual(one.how, one.more, question.measure, (), "before")
+def _with(filters: Filters, name: str, values: tuple[str, ...]) -> Filters:
+    changed: dict[str, Any] = {name: values}
+    return replace(filters, **changed)
+
+
+def _open() -> int:
+    global _views  # noqa: PLW0603 - one server, one count
+    with _opened:
+        _views += 1
+        _opened.notify_all()
+        return _views
+
+
+def _ask_beside(reading: Reading, usual: tuple[Asked, ...], mine: int) -> None:
+    if sys.platform == "linux":  # where a thread has a niceness of its own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), GENTLE)
+    with _opened:
+        if _opened.wait_for(lambda: _views != mine, QUIET_SECONDS):
+            return
+    for filters in near(reading.filters, reading.store.options()):
+        _ask(replace(reading, filters=filters), usual, lambda: _views != mine)
+
+
+def _ask(reading: Reading, usual: tuple[Asked, ...], is_over: Callable[[], bool]) -> None:
+    mine = replace(reading, asked=[])
+    for one in usual:
+        if is_over():
+            return
+        try:
+            one.again(mine)
+        except Exception as wrong:  # the page asks itself, and says what is wrong
+            _log.debug("asked ahead in vain: %s", wrong)

@@ -46,15 +46,6 @@ Condition = tuple[str, Literal["=", "<>", ">", "<", "in", "is null", "is not nul
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A question, by which of a store's methods it was asked, and what else that was given."""
-
-    how: str
-    question: Question
-    more: tuple[Hashable, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Store:
     """One snapshot as one viewer sees it: `sight` says how, `firms` whose records are in it.
 
@@ -75,16 +66,13 @@ class Store:
     targets: Mapping[str, float] = field(default_factory=dict, compare=False)
     views: Path = field(default=Path(), compare=False)  # where the viewer's saved views are
     folder: Path = field(default=Path(), compare=False)  # the data folder
-    asked: list[Asked] = field(default_factory=list, compare=False)  # in the order in which it was asked
 
     def answer(self, question: Question) -> pl.DataFrame:
         """As `measure.answer`; without a value where it is made of amounts that the viewer may not see."""
-        self._note("answer", question)
         return self._kept(("answer", _key(question)), lambda con: self._shown(question, measure.answer(con, question)))
 
     def series(self, question: Question, bucket: Bucket) -> pl.DataFrame:
         """As `measure.series`, and as `answer`."""
-        self._note("series", question, bucket)
         return self._kept(
             ("series", bucket, _key(question)),
             lambda con: self._shown(question, measure.series(con, question, bucket)),
@@ -92,14 +80,12 @@ class Store:
 
     def distribution(self, question: Question, limit: int) -> pl.DataFrame:
         """As `measure.distribution`."""
-        self._note("distribution", question, limit)
         return self._kept(
             ("distribution", limit, _key(question)), lambda con: measure.distribution(con, question, limit)
         )
 
     def rows(self, question: Question) -> pl.DataFrame:
         """As `measure.rows`."""
-        self._note("rows", question)
         return self._kept(("rows", _key(question)), lambda con: measure.rows(con, question))
 
     def explain(self, question: Question) -> Explanation:
@@ -126,7 +112,6 @@ class Store:
 
     def curve(self, question: Question) -> pl.DataFrame:
         """As `measure.curve`."""
-        self._note("curve", question)
         return self._kept(("curve", _key(question)), lambda con: measure.curve(con, question))
 
     def log_rank(self, question: Question, dimension: str) -> Comparison:
@@ -203,13 +188,6 @@ class Store:
             *(pl.lit(None, dtype=found.schema[name]).alias(name) for name in hidden),
             pl.lit(access.WITHHELD).alias("note"),
         )
-
-    def has(self, how: str, question: Question, *more: Hashable) -> bool:
-        """Whether the answer to a question of that kind is kept, or just being asked for."""
-        return (str(self.path), self.rewound_to, self.sight, (how, *more, _key(question))) in _answers
-
-    def _note(self, how: str, question: Question, *more: Hashable) -> None:
-        self.asked.append(Asked(how, question, more))
 
     def _kept(
         self, key: Hashable, ask: Callable[[duckdb.DuckDBPyConnection], Kept], sight: Sight | None = None
@@ -435,16 +413,30 @@ def _select(
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What a page asked, whatever the filters: by which method of a reading, and what it gave."""
+
+    how: str
+    given: tuple[Any, ...]
+    where: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def again(self, reading: Reading) -> None:
+        getattr(reading, self.how)(*self.given, **dict(self.where))
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """A store read through the filters a viewer has set: what every page is given.
 
-    `then` is the same snapshot rewound to the day that is compared with, where one is chosen.
+    `then` is the same snapshot rewound to the day that is compared with, where one is chosen. `asked` is what was
+    asked so far that follows from the filters.
     """
 
     store: Store
     filters: Filters
     then: Store | None = None
     sheets: Sheets = field(default_factory=Sheets, compare=False)
+    asked: list[Asked] = field(default_factory=list, compare=False)
 
     @property
     def as_of(self) -> datetime:
@@ -497,29 +489,50 @@ class Reading:
         return f"Left out: {', '.join(left_out)}." if left_out else ""
 
     def answer(self, measure_id: str, *by: str, **where: tuple[str, ...]) -> pl.DataFrame:
+        self._note("answer", measure_id, *by, **where)
         return self.store.answer(self.question(measure_id, *by, **where))
 
     def row(self, measure_id: str) -> dict[str, Any]:
         """The one row of an answer that nothing is grouped by."""
         return self.answer(measure_id).row(0, named=True)
 
+    def before(self, measure_id: str) -> pl.DataFrame | None:
+        """The answer of the period before; None where the measure or the filters have none."""
+        self._note("before", measure_id)
+        question = self.question_before(measure_id)
+        return None if question is None else self.store.answer(question)
+
     def series(self, measure_id: str, bucket: Bucket, *by: str, **where: tuple[str, ...]) -> pl.DataFrame:
+        self._note("series", measure_id, bucket, *by, **where)
         return self.store.series(self.question(measure_id, *by, **where), bucket)
 
     def curve(self, measure_id: str, *by: str, **where: tuple[str, ...]) -> pl.DataFrame:
+        self._note("curve", measure_id, *by, **where)
         return self.store.curve(self.question(measure_id, *by, **where))
 
     def distribution(self, measure_id: str, limit: int, *by: str, **where: tuple[str, ...]) -> pl.DataFrame:
+        self._note("distribution", measure_id, limit, *by, **where)
         return self.store.distribution(self.question(measure_id, *by, **where), limit)
 
     def rows(self, measure_id: str, **where: tuple[str, ...]) -> pl.DataFrame:
+        self._note("rows", measure_id, **where)
         return self.store.rows(self.question(measure_id, **where))
 
     def table(
         self, mart: str, columns: Sequence[str], *only: Condition, order: Sequence[str] = (), limit: int | None = None
     ) -> pl.DataFrame:
         """A mart's rows under the filters, whatever the period."""
+        if not any(operator == "in" for _, operator, _ in only):  # rows that were picked are others next time
+            self.asked.append(Asked("_table", (mart, tuple(columns), only, tuple(order), limit)))
+        return self._table(mart, tuple(columns), only, tuple(order), limit)
+
+    def _table(
+        self, mart: str, columns: Sequence[str], only: Sequence[Condition], order: Sequence[str], limit: int | None
+    ) -> pl.DataFrame:
         return self.store.table(mart, columns, where=self.filters.where(), only=only, order=order, limit=limit)
+
+    def _note(self, how: str, *given: Any, **where: tuple[str, ...]) -> None:
+        self.asked.append(Asked(how, given, tuple(where.items())))
 
     def of_project(self, mart: str, columns: Sequence[str], project_id: str, order: Sequence[str] = ()) -> pl.DataFrame:
         """A mart's rows of one project, whatever the filters."""

@@ -126,10 +126,10 @@ def _before(reading: Reading, about: Measure) -> tuple[float | None, str]:
         asked = reading.question_then(about.id)
         assert asked is not None
         return reading.then.answer(asked).row(0, named=True)["value"], day(reading.then.rewound_to)
-    asked = reading.question_before(about.id)
-    if asked is None:
+    before = reading.before(about.id)
+    if before is None:
         return None, ""
-    return reading.store.answer(asked).row(0, named=True)["value"], reading.filters.before_words()
+    return before.row(0, named=True)["value"], reading.filters.before_words()
 
 
 def _target(reading: Reading, about: Measure, value: float | None) -> str:

@@ -79,11 +79,10 @@ def _behind(reading: Reading, playbook: str, answers: pl.DataFrame, side: str) -
 
 
 def _grid(reading: Reading, playbook: str, days: str) -> None:
-    question = reading.question("F4", "client", "gate", playbook=(playbook,))
-    answers = reading.store.answer(question).filter(pl.col("n") > 0)
+    answers = reading.answer("F4", "client", "gate", playbook=(playbook,)).filter(pl.col("n") > 0)
     layout.grid(
         answers,
-        reading.store.distribution(question, SINGLE_DAYS),
+        reading.distribution("F4", SINGLE_DAYS, "client", "gate", playbook=(playbook,)),
         row="client",
         column="gate",
         order=reading.gates_in_order(playbook),

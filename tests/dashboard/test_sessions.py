@@ -18,7 +18,7 @@ import pytest
 from opened_pages import PAGES, Open, html_of
 
 from dashboard import ahead, charts, data
-from dashboard.filters import Filters
+from dashboard.filters import PERIODS, Filters, code
 from dashboard.keeping import Kept
 from models import build, measure
 from models.measure import Question
@@ -33,6 +33,7 @@ pytestmark = pytest.mark.slow  # they serve portfolios
 
 MOST_SENT = 200_000  # bytes of a view
 READERS, PUBLISHED = 5, 3
+ANY_PROJECT = "select project_id from marts.projects limit 1"  # asked once, where something is empty
 AS_IN_THE_DEMO = 150
 
 
@@ -167,21 +168,80 @@ class _AtOnce:
         ask(*given)
 
 
-def test_under_other_filters_a_page_finds_what_follows_from_them_asked_ahead(
-    open_page: Open, full: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(data, "_answers", Kept(1000, 10**8))
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What snapshots are asked for from now on, by whom: ahead, or by the page that is drawn. Nothing is kept yet."""
+    told: list[str] = []
+    asks, answered = ahead._ask, data._answered
+    by = ["page"]
+
+    def asks_ahead(*given: Any) -> None:
+        by.append("ahead")
+        asks(*given)
+        by.pop()
+
+    monkeypatch.setattr(data, "_answers", Kept(4000, 10**8))
+
+    def asked_for(path: str, day: Any, sight: Any, key: Any, ask: Any) -> Any:
+        return answered(path, day, sight, key, lambda con: (told.append(f"{by[-1]}: {key}"), ask(con))[1])
+
+    monkeypatch.setattr(data, "_answered", asked_for)
+    monkeypatch.setattr(ahead, "_ask", asks_ahead)
     monkeypatch.setattr(ahead, "_usual", {})
-    monkeypatch.setattr(ahead, "_asking", _AtOnce)
-    tried: list[str] = []
-    asks = ahead._ask
-    monkeypatch.setattr(ahead, "_ask", lambda *given: (tried.append(given[1].measure), asks(*given))[1])
+    for executor in ("_drawing", "_beside"):
+        monkeypatch.setattr(ahead, executor, _AtOnce)
+    return told
+
+
+def test_under_other_filters_a_page_finds_all_it_asks_for_asked_ahead(
+    open_page: Open, full: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     open_page(full, "overview")
-    assert tried == []
+    assert asked
+    assert not any(one.startswith("ahead") for one in asked)
+    asked.clear()
     shown = open_page(full, "overview", {"period": "90d"})
-    assert set(tried) >= {"F10", "F1", "F8", "B1"}
-    kept = data._answers
+    assert asked
+    assert [one for one in asked if one.startswith("page")] == []
     monkeypatch.setattr(data, "_answers", Kept(1000, 10**8))
     monkeypatch.setattr(ahead, "_usual", {})
     assert html_of(open_page(full, "overview", {"period": "90d"})) == html_of(shown)
-    assert len(kept) > len(tried)
+
+
+def test_while_nobody_opens_a_page_what_lies_one_change_away_is_asked(
+    open_page: Open, full: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ahead, "_asks_beside", True)
+    monkeypatch.setattr(ahead, "QUIET_SECONDS", 0)
+    open_page(full, "billing")
+    assert any(one.startswith("ahead") for one in asked)
+    monkeypatch.setattr(ahead, "_asks_beside", False)
+    asked.clear()
+    for params in ({"period": "30d"}, {"period": "all"}, {"playbook": code("custom_home")}):
+        assert not open_page(full, "billing", params).exception
+    assert [one for one in asked if ANY_PROJECT not in one] == []
+
+
+def test_asking_beside_ends_when_a_page_is_opened(
+    open_page: Open, full: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Filters] = []
+
+    def near(filters: Filters, _: object) -> Iterator[Filters]:
+        for one in ahead_near(filters, {}):
+            tried.append(one)
+            yield one
+            ahead._open()
+
+    ahead_near = ahead.near
+    monkeypatch.setattr(ahead, "near", near)
+    monkeypatch.setattr(ahead, "_asks_beside", True)
+    monkeypatch.setattr(ahead, "QUIET_SECONDS", 0)
+    open_page(full, "billing")
+    assert len(tried) == len(PERIODS) - 1
+    asked.clear()
+    monkeypatch.setattr(ahead, "_asks_beside", False)
+    open_page(full, "billing", {"period": tried[0].period})
+    assert [one for one in asked if ANY_PROJECT not in one] == []
+    open_page(full, "billing", {"period": tried[1].period})
+    assert asked
