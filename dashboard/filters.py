@@ -33,6 +33,7 @@ BEFORE = {
 Clock = Literal["elapsed", "working"]
 Params = Mapping[str, Sequence[str]]
 Options = Mapping[str, Mapping[str, str]]  # filter → value → what a reader sees
+_FIRST_DAY, _LAST_DAY = date(1900, 1, 1), date(2199, 12, 31)  # of a period, so that there are days before and after it
 _CODE_LENGTH = 8  # forty bits: two of ten thousand names share a code once in twenty thousand snapshots
 
 
@@ -153,7 +154,7 @@ def _custom(period: str) -> tuple[date, date] | None:
         since, until = date.fromisoformat(first), date.fromisoformat(last)
     except ValueError:
         return None
-    return (since, until) if dots and since <= until else None
+    return (since, until) if dots and _FIRST_DAY <= since <= until <= _LAST_DAY else None
 
 
 def _year_before(at: date) -> date:

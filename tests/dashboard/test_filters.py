@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dashboard import filters
@@ -41,6 +41,20 @@ def test_a_link_never_yields_a_value_that_was_not_offered(params: dict[str, list
     for name in filters.CHOICES:
         assert set(getattr(read, name)) <= set(OPTIONS[name])
     read.span(AS_OF)
+
+
+@given(st.tuples(st.dates(), st.dates()).map(lambda ends: filters.custom_period(*sorted(ends))))
+@example("0001-01-01..9999-12-31")
+@example("1900-01-01..2199-12-31")
+def test_whatever_days_a_link_names_there_is_a_day_before_and_after_its_period(period: str) -> None:
+    chosen = filters.read({"period": [period]}, OPTIONS, AS_OF, EARLIEST)
+    since, until = chosen.span(AS_OF)
+    assert since
+    assert until
+    assert since - timedelta(days=1) < until + timedelta(days=1)
+    before = chosen.span_before(AS_OF)
+    assert before
+    assert before[1] == since - timedelta(days=1)
 
 
 def test_filters_at_their_default_leave_the_link_empty() -> None:

@@ -6,20 +6,26 @@ searched. Signing in itself is tried in a browser (test_access_browser.py).
 
 from __future__ import annotations
 
+import os
 import stat
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_plus
 
 import duckdb
 import polars as pl
 import pytest
+from hypothesis import HealthCheck, Phase, example, given
+from hypothesis import settings as trying
+from hypothesis import strategies as st
 from planted_canaries import FOREIGN, GREAT, OTHER_CLIENT, Planted, opened, plant, recorded
 
-from dashboard import access, charts, data
+from dashboard import access, charts, data, filters
 from dashboard.access import ANYBODY, EVERYTHING, Policy, Refused, Rule, Sight, Viewer
 from dashboard.data import Store
 from dashboard.filters import code
@@ -263,6 +269,93 @@ def test_a_client_opens_its_page_whatever_the_link_says(planted: Planted) -> Non
     assert app.selectbox(key="pick_one_client").value == planted.client
     assert FOREIGN not in chosen
     assert "Mar 31, 2026" not in str(app.get("html"))
+
+
+MARK = "zqx"  # in all that no page ever offered
+HOSTILE = (f"{MARK}' or 1=1 --", f"{MARK}'); drop table marts.gates; --", f"${MARK}", f"{MARK}\0\x1b[31m\u202e", MARK * 3_000,
+           f"<img src=x onerror={MARK}>", f"../../{MARK}", f"{MARK}.{MARK}.client.{MARK}", "", "%27", "null")  # fmt: skip
+DATES = ("0001-01-01", "9999-12-31", "2026-02-30", "2026-03-31", "2026-06-30T00:00", "-1")
+SPANS = ("12m", "ytd", "all", "0001-01-01..9999-12-31", "0001-01-01..0001-01-02", "9999-12-30..9999-12-31", "1900-01-01..2199-12-31", "..",
+         "2024-02-29..2024-02-29", "2026-01-01..' or 1=1")  # fmt: skip
+TITLES = {
+    "overview": "Overview",
+    "compare": "Compare",
+    "project": "Project",
+    "client": "Client view",
+    "billing": "Billing",
+}
+OWN = ("project", "of", "cell", "sort", "embed")  # parameters of single pages, and two that none has
+
+
+FOREIGN_IDS = ("foreign_client", "foreign_project", "foreign_firm")
+ODD = st.one_of(
+    st.sampled_from(HOSTILE),
+    st.sampled_from([told for name in FOREIGN_IDS for told in (name, f"code of {name}")]),
+    st.text(max_size=20).map(lambda text: f"{MARK}{text}"),
+)
+VALUES = {
+    **dict.fromkeys((*filters.CHOICES, *OWN, "clock"), ODD),
+    "period": st.one_of(st.sampled_from(SPANS), ODD),
+    **dict.fromkeys(filters.DAYS, st.one_of(st.sampled_from(DATES), ODD)),
+}
+LINKS = st.fixed_dictionaries(
+    {}, optional={name: st.lists(one, min_size=1, max_size=3) for name, one in VALUES.items()}
+)
+
+
+@trying(
+    max_examples=int(os.environ.get("MILEPOST_LINKS", "16")),
+    deadline=None,
+    phases=(Phase.explicit, Phase.generate),  # to open pages until the smallest link is found takes minutes
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    link=LINKS, page=st.sampled_from(sorted(TITLES)),
+    role=st.sampled_from(("pm", "client")),
+)  # fmt: skip
+@example(link={"period": ["0001-01-01..9999-12-31"]}, page="billing", role="pm")
+@example(link={"period": ["9999-12-30..9999-12-31"], "as_of": ["2026-03-31"]}, page="compare", role="pm")
+@example(link={"period": ["1900-01-01..2199-12-31"], "clock": ["working"]}, page="overview", role="pm")
+@example(link={"of": ["code of foreign_client"], "period": ["0001-01-01..0001-01-02"]}, page="client", role="client")
+def test_whatever_a_link_says_a_page_opens_asks_nothing_of_it_and_shows_no_foreign_row(
+    planted: Planted, link: dict[str, list[str]], page: str, role: str
+) -> None:
+    known = {name: getattr(planted, name) for name in FOREIGN_IDS}
+    known |= {f"code of {name}": code(id_) for name, id_ in known.items()}
+    params = {name: [known.get(one, one) for one in values] for name, values in link.items()}
+    who, words = ROLES[role]
+    with recorded() as sent, asked() as statements:
+        app = opened(planted.data, page, who, params)
+    assert not app.exception
+    told = sent.told()
+    for given_id in known.values():  # the link itself, which the page sends back
+        told = told.replace(quote_plus(given_id).encode(), b"")
+    assert app.title[0].value == {"client": "Your projects"}.get(role, TITLES[page])
+    assert seen_in(told, words) == []
+    assert not GREAT.search(told)
+    assert [one for one in statements if MARK in one] == []
+
+
+@contextmanager
+def asked() -> Iterator[list[str]]:
+    """Keeps every statement that DuckDB is asked meanwhile, with its values."""
+    statements: list[str] = []
+    execute = duckdb.DuckDBPyConnection.execute
+
+    def keep(con: duckdb.DuckDBPyConnection, query: Any, *rest: Any, **more: Any) -> Any:
+        statements.append(f"{query} {rest} {more}")
+        return execute(con, query, *rest, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(duckdb.DuckDBPyConnection, "execute", keep)
+        yield statements
+
+
+def test_the_search_finds_what_the_engine_is_asked(planted: Planted) -> None:
+    (store,) = [store for name, store in stores(planted) if name == "pm"]
+    with asked() as statements:
+        store.answer(Question("F1", where={"manager": (MARK,)}))
+    assert [one for one in statements if MARK in one]
 
 
 def test_no_explanation_of_any_measure_tells_of_a_foreign_row(planted: Planted) -> None:
