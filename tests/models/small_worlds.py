@@ -125,7 +125,10 @@ def empty_tables() -> dict[str, str]:
 
 
 class Unfolding:
-    """A connection to staged records whose marts are made when a statement first names them, to save the rest."""
+    """A connection to staged records whose marts are made when a statement first names them, to save the rest.
+
+    None of them may have two rows of one key, whatever the test is about.
+    """
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self._con = con
@@ -166,6 +169,10 @@ class Unfolding:
             self._unfold(table)
         build.build(self._con, model, self._at)
         self._made.add(name)
+        key = ", ".join(model.key)
+        if key:
+            twice = self._con.execute(f"select {key} from {model.table} group by {key} having count(*) > 1").fetchall()
+            assert not twice, f"{model.table} has several rows of {key} {twice[0]}"
 
 
 def prepare(con: duckdb.DuckDBPyConnection, rates: Rows = (), sources: Sequence[str] = ("t",)) -> None:

@@ -57,6 +57,52 @@ def test_a_day_that_is_no_date_is_named(world: World) -> None:
         world(milestone_plans=[plan])
 
 
+AT = {"recorded_at": "2026-02-01T12:00:00Z"}
+STORY: dict[str, list[dict[str, Any]]] = {
+    "clients": [CLIENT],
+    "projects": [PROJECT],
+    "milestones": [GATE, {**GATE, "source_key": "g2", "name": "Concept", "sequence": 2}],
+    "milestone_plans": [{"source_key": "d1", "milestone": "g1", "due_on": "2026-02-02", **AT}],
+    "milestone_events": events("g1", ("started", "2026-01-05T12:00:00Z"), ("approved", "2026-01-09T12:00:00Z")),
+    "documents": [{"source_key": "f1", "milestone": "g1", "type": "report", "received_at": "2026-01-04T12:00:00Z"}],
+    "handoffs": [{"source_key": "h1", "milestone": "g1", "to_team": "care", "started_at": "2026-01-12T12:00:00Z"}],
+    "change_orders": [
+        {
+            "source_key": "o1", "project": "p1", "milestone": "g1", "status": "approved", "amount_approved": "80.00",
+            "days_approved": 3, "submitted_at": "2026-01-05T12:00:00Z", "decided_at": "2026-01-10T12:00:00Z",
+        }
+    ],
+    "invoices": [
+        {
+            "source_key": "i1", "client": "c1", "project": "p1", "status": "open", "currency": "USD", "kind": "progress",
+            "issued_at": "2026-01-12T12:00:00Z", "due_on": "2026-02-11", "total": "400.00", "retained": "20.00",
+        }
+    ],
+    "invoice_lines": [{"source_key": "l1", "invoice": "i1", "milestone": "g1", "amount": "400.00"}],
+    "payments": [
+        {"source_key": "y1", "invoice": "i1", "received_at": "2026-02-01T12:00:00Z", "amount": "100.00", "currency": "USD"}
+    ],
+    "extra_work": [{"source_key": "x1", "project": "p1", "milestone": "g1", "done_at": "2026-03-02T12:00:00Z", "hours": 3}],
+}  # fmt: skip
+LISTED = ("rejects", "gate_faults", "project_scopes")  # where what was set aside is told
+
+
+def test_what_was_deleted_or_belongs_to_nothing_moves_no_other_mart(world: World) -> None:
+    aside: dict[str, list[dict[str, Any]]] = {}
+    for name, rows in STORY.items():
+        gone = [
+            {**row, "source_key": f"{row['source_key']}-gone", "deleted_at": "2026-03-01T12:00:00Z"} for row in rows
+        ]
+        parents = catalog.contract().entities[name].parents
+        lost = [{**row, "source_key": f"{row['source_key']}-lost", **dict.fromkeys(parents, "none")} for row in rows]
+        aside[name] = [*rows, *gone, *(lost if parents else [])]
+    alone, among = world(**STORY), world(**aside)
+    assert among.execute("select count(*), count(distinct entity) from marts.rejects").fetchall() == [(26, 12)]
+    for name in [name for name in catalog.marts() if name not in LISTED]:
+        every = f"select * from marts.{name} order by all"
+        assert among.execute(every).fetchall() == alone.execute(every).fetchall(), name
+
+
 def test_every_misfit_is_listed_not_only_the_first(world: World) -> None:
     with pytest.raises(Fault) as refused:
         world(projects=[{**PROJECT, "source_key": f"p{n}", "contract_amount": "x"} for n in range(3)], milestones=[])

@@ -237,6 +237,16 @@ def test_a_bill_voided_as_it_was_issued_held_something_back_first(world: World) 
     ]
 
 
+def test_retainage_that_a_credit_note_takes_back_at_another_rate_leaves_nothing_held(world: World) -> None:
+    rates = [{"day": "2026-01-12", "currency": "EUR", "rate": "1.10"}]
+    rates += [{"day": "2026-05-12", "currency": "EUR", "rate": "1.25"}]
+    credit = {"kind": "credit_note", "total": "-400.00", "retained": "-20.00", "issued_at": "2026-05-12T12:00:00Z"}
+    bills = [invoice(kind="progress", retained="20.00", currency="EUR"), invoice("i2", currency="EUR", **credit)]
+    con = world(rates=rates, invoices=bills)
+    assert "retained" not in standing(con)
+    assert broken(con) == []
+
+
 def test_what_is_held_and_released_at_one_instant_is_held_first(world: World) -> None:
     bills = [invoice("i0", kind="retention_release", total="20.00"), invoice(kind="progress", retained="20.00")]
     con = world(invoices=bills)

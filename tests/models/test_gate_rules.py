@@ -112,6 +112,12 @@ def test_a_waived_or_cancelled_gate_hands_over_from_the_gate_before_it(world: Wo
     assert (third["start_rule"], str(third["started_at"])) == ("previous approval", "2026-01-06 12:00:00")
 
 
+@pytest.mark.parametrize("ending", ["waived", "cancelled"])
+def test_a_gate_that_was_waived_or_cancelled_before_anybody_began_it_never_started(world: World, ending: str) -> None:
+    gate = one(world(milestone_events=events("g1", (ending, day(7)))), "gates")
+    assert (gate["status"], gate["started_at"], gate["start_rule"], gate["ended_days"]) == (ending, None, None, None)
+
+
 def test_an_approval_before_its_submission_is_listed_as_a_violation(world: World) -> None:
     con = world(milestone_events=events("g1", ("started", day(3)), ("approved", day(5)), ("submitted", day(6))))
     gate = one(con, "gates")

@@ -125,6 +125,22 @@ def test_no_more_of_a_line_is_allocated_than_it_is_worth(world: World) -> None:
     assert {row["invoice_line_id"] for row in broken.sample} == {"t:l1", "t:l2"}
 
 
+def test_a_credit_note_that_is_allocated_whole_is_not_allocated_twice(world: World) -> None:
+    credit = invoice(kind="credit_note", total="-110.00", tax="-10.00")
+    con = world(invoices=[credit], invoice_lines=[line("l1", amount="-60.00"), line("l2", amount="-40.00")])
+    assert con.execute("select distinct is_over_allocated from marts.gate_billing").fetchall() == [(False,)]
+    con = world(invoices=[credit], invoice_lines=[line("l1", amount="-60.00"), line("l2", amount="-40.01")])
+    assert con.execute("select distinct is_over_allocated from marts.gate_billing").fetchall() == [(True,)]
+
+
+def test_a_line_worth_less_than_a_cent_of_the_contract_gives_no_lag_to_weight(world: World) -> None:
+    rates = [{"day": "2026-01-12", "currency": "JPY", "rate": "0.0040"}]
+    bill = invoice(currency="JPY", total="1.00")
+    con = world(rates=rates, milestone_events=APPROVED, invoices=[bill], invoice_lines=[line("l1", amount="1.00")])
+    gate = one(con, "gates")
+    assert (gate["billing_lag_days"], gate["billing_lag_working_days"], gate["unbilled_amount"]) == (None, None, 400)
+
+
 def test_retainage_is_held_apart_and_its_release_bills_no_gate_twice(world: World) -> None:
     invoices = [
         invoice(kind="progress", retained="20.00", status="paid"),
@@ -177,7 +193,7 @@ def test_failed_and_later_payments_pay_nothing(world: World) -> None:
 
 def test_a_credit_balance_is_a_bucket_of_its_own(world: World) -> None:
     bill = one(world(invoices=[invoice(kind="credit_note", total="-50.00")]), "invoices")
-    assert (bill["aging_bucket"], str(bill["open_amount"])) == ("unapplied", "-50.00")
+    assert (bill["aging_bucket"], str(bill["open_amount"]), bill["status"]) == ("unapplied", "-50.00", "open")
 
 
 def test_payment_days_run_from_issue_and_late_days_from_the_due_date(world: World) -> None:

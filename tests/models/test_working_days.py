@@ -261,13 +261,14 @@ def test_a_projects_calendar_is_its_own_then_its_clients_then_the_settings(
 
 
 def test_a_client_without_a_country_and_a_firm_without_one_keep_the_projects_days_off(made: Made) -> None:
-    con = made(client={"timezone": "Europe/London"}, project={"timezone": "America/Los_Angeles", "country": "US"})
+    place = {"timezone": "America/Los_Angeles", "country": "US", "subdivision": "CA"}
+    con = made(client={"timezone": "Europe/London"}, project=place)
     found = con.execute("select side, calendar from marts.project_calendars order by side").fetchall()
     assert found == [
-        ("authority", "America/Los_Angeles|US"),
-        ("client", "Europe/London|US"),
-        ("project", "America/Los_Angeles|US"),
-        ("team", "America/Los_Angeles|US"),
+        ("authority", "America/Los_Angeles|US|CA"),
+        ("client", "Europe/London|US|CA"),
+        ("project", "America/Los_Angeles|US|CA"),
+        ("team", "America/Los_Angeles|US|CA"),
     ]
 
 
