@@ -48,7 +48,7 @@ with invoiced as (
         change_order_id,
         sum(contract_amount_local) as amount
     from marts.gate_billing
-    where is_counted and change_order_id is not null
+    where is_counted
     group by change_order_id
 ),
 

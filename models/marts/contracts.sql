@@ -75,7 +75,6 @@ bills as (
     left join staging.invoices as written
         on invoices.invoice_id = written.invoice_id and written.reject_reason is null
     left join marts.project_labels as labels on invoices.project_id = labels.project_id
-    where invoices.project_id is not null
 ),
 
 billed as (

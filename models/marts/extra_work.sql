@@ -41,7 +41,7 @@ with locks as (
     from marts.gate_spans as spans
     left join staging.milestones as milestones
         on spans.gate_id = milestones.milestone_id and milestones.reject_reason is null
-    where milestones.locks_scope and spans.first_approved_at is not null
+    where milestones.locks_scope
 ),
 
 first_locks as (

@@ -190,7 +190,7 @@ billing as (
         sum(days_to_micros(billing_lag_working_days) * contract_amount_local) as weighted_working_micros,
         sum(case when billing_lag_days is not null then contract_amount_local end) as lag_weight
     from marts.gate_billing
-    where is_counted and gate_id is not null and change_order_id is null
+    where is_counted and change_order_id is null
     group by gate_id
 ),
 
@@ -203,7 +203,7 @@ running as (
             rows between unbounded preceding and current row
         ) as invoiced_local
     from marts.gate_billing
-    where is_counted and gate_id is not null and change_order_id is null
+    where is_counted and change_order_id is null
 ),
 
 documents as (
@@ -214,7 +214,7 @@ documents as (
         max(late_days) as late_days,
         coalesce(bool_or(is_missing), false) as is_one_missing
     from marts.gate_documents
-    where is_required and gate_id is not null
+    where is_required
     group by gate_id
 ),
 

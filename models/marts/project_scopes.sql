@@ -30,7 +30,7 @@ with planned as (
 touched as (
     select distinct gate_id
     from marts.change_orders
-    where status = 'approved' and gate_id is not null
+    where status = 'approved'
 ),
 
 -- deleted gates stand in no other mart, and count here

@@ -253,9 +253,8 @@ held as (
 held_changes as (
     select
         *,
-        held_amount - coalesce(
-            lag(held_amount) over (partition by client_id, project_id, currency order by place), 0
-        ) as change_amount
+        held_amount - lag(held_amount, 1, 0) over (partition by client_id, project_id, currency order by place)
+            as change_amount
     from held
 ),
 

@@ -43,7 +43,7 @@ approvals as (
         gate_id,
         coalesce(decided_at, requested_at) as covered_at
     from marts.change_orders
-    where status = 'approved' and gate_id is not null
+    where status = 'approved'
 ),
 
 revisions as (

@@ -197,6 +197,15 @@ def test_a_change_order_for_its_gate_covers_a_revision_from_its_approval_on(
     assert value(con, "C5n") == (0.0 if was_covered else 1.0)
 
 
+def test_of_several_change_orders_for_a_gate_the_first_covers_its_revision(world: World) -> None:
+    covers = [
+        order("o1", milestone="g1", decided_at="2026-05-20T12:00:00Z"),
+        order("o2", milestone="g1", decided_at="2026-05-10T18:00:00Z"),
+    ]
+    revision = one(world(milestones=[LOCK], milestone_events=REOPENED, change_orders=covers), "unplanned_work")
+    assert (str(revision["covered_at"]), revision["uncovered_days"]) == ("2026-05-10 18:00:00", 0.25)
+
+
 def test_a_gate_that_locks_nothing_is_held_against_its_projects_first_lock(world: World) -> None:
     gates = [LOCK, {**GATE, "source_key": "g2", "sequence": 2}]
     again = {**REOPENED[-1], "milestone": "g2", "source_key": "again2"}
