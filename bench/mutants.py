@@ -1,22 +1,29 @@
 """Breaks the models, one clause at a time, and shows which breaks the checks and the tests notice.
 
-    make mutants ARGS="--count 200 --seed 7"
+    make mutants ARGS="--count 200 --seed 7 --recorded FILE --judged FILE"
 
 Every mutant runs in a process of its own, forked from one that has everything imported. First what it touches is built
-anew over the demo's records and checked as a refresh does; then the tests run that build the broken mart or ask the
-broken measure, those first that caught others of it, until one fails. Which tests these are is found by running all of
-them once. A mutant that does not run as SQL is told apart and counts for nothing; one that cannot change any answer
-stands, with the reason, in `equivalent_mutants.yml`. The exit code is 1 where more are missed than `--most` allows.
-What stays out: what can be broken (mutations.py).
+anew over the demo's records and checked as a refresh does. Then tests run until one fails, those first that caught
+others of it, and the cheapest: of a mart those in whose worlds it comes to something else (mutant_worlds.py), of the
+portal's mapping those that read it, of a measure those that ask for it. Which tests these are is found by running all
+of them once; `--recorded` keeps that, by the text of each file of tests. A mutant not noticed after `--seconds` of CPU
+counts as missed, though a later test might have caught it. One that does not run as SQL is told apart and counts for
+nothing; one that cannot change any answer stands, with the reason, in `equivalent_mutants.yml`.
+
+`--judged` keeps each outcome as a line of JSON, and a run goes on where one was ended: what was caught stands while the
+broken file would be the same, what was missed is tried again when any model or test has changed. The exit code is 1
+where more are missed than `--most` allows. What stays out: what can be broken (mutations.py).
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import importlib
 import json
 import os
+import pickle
 import resource
 import shutil
 import sys
@@ -25,10 +32,10 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
-from random import Random
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,9 +43,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "bench"), str(ROOT / "tests" / "models"), 
 
 import pytest  # noqa: E402 - of this folder, wherever the package is installed from
 from hypothesis import Phase, settings  # noqa: E402
+from mutant_worlds import Kept, Recorded, Recorder, Replay, printed  # noqa: E402
 from mutations import Mutant, sites  # noqa: E402
 
-from models import admission, audit, build, catalog, metrics, questions, yaml_text  # noqa: E402
+from models import admission, audit, build, catalog, metrics, yaml_text  # noqa: E402
 from models.faults import Fault  # noqa: E402
 
 TESTS = ("tests/models", "tests/test_planted_truth.py")
@@ -46,7 +54,8 @@ TRUTH = "test_planted_truth.py"
 EQUIVALENT = ROOT / "bench" / "equivalent_mutants.yml"
 AS_OF = datetime(2026, 11, 20, 12, tzinfo=UTC)  # what the planted truth is told for
 PROJECTS = 150
-MOST_CPU_SECONDS = 240  # a mutant that runs on is caught by its endlessness
+AT_ONCE = 6  # tests that are run before more are looked for
+MOST_CPU_SECONDS = 150  # a mutant that runs on is caught by its endlessness
 
 
 @dataclass(slots=True)
@@ -58,15 +67,6 @@ class Outcome:
     seconds: float = 0.0
 
 
-@dataclass(slots=True)
-class Recorded:
-    """One test: its CPU seconds, the marts it built and the measures it asked for."""
-
-    seconds: float = 0.0
-    marts: list[str] = field(default_factory=list)
-    measures: list[str] = field(default_factory=list)
-
-
 def main() -> int:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--count", type=int, default=200, help="how many are drawn")
@@ -74,68 +74,113 @@ def main() -> int:
     asked.add_argument("--tests", nargs="*", default=list(TESTS), help="files and folders of tests; none: checks alone")
     asked.add_argument("--projects", type=int, default=PROJECTS, help="of the demo that is built; the truth needs 150")
     asked.add_argument("--only", nargs="+", default=[], help="words that a mutant's name must hold")
-    asked.add_argument("--recorded", type=Path, help="keeps which test builds what, and uses it again")
+    asked.add_argument("--recorded", type=Path, help="keeps which test makes what, and uses it again")
+    asked.add_argument("--judged", type=Path, help="keeps every outcome, and goes on from there")
+    asked.add_argument("--seconds", type=float, default=45.0, help="of CPU for the tests of one mutant")
     asked.add_argument("--most", type=float, default=10.0, help="percent that may be missed")
     wanted = asked.parse_args()
     os.chdir(ROOT)
+    judged = Judged(wanted.judged, wanted.tests, wanted.seconds)
     with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
-        run = Run(Path(scratch), wanted.tests, wanted.projects)
-        run.prepare(wanted.recorded)
-        chosen = drawn(wanted.count, wanted.seed, wanted.only)
-        found = [(mutant, run.outcome(mutant)) for mutant in chosen]
-    return told(found, wanted.most)
+        run = Run(Path(scratch), wanted.tests, wanted.projects, wanted.seconds)
+        found = []
+        for mutant in drawn(wanted.count, wanted.seed, wanted.only):
+            outcome = judged.known(mutant)
+            if outcome is None:
+                run.prepare(wanted.recorded)
+                outcome = run.outcome(mutant)
+                judged.keep(mutant, outcome)
+            found.append((mutant, outcome))
+            print(f"{len(found):4} {outcome.by:8} {outcome.seconds:6.1f} s  {mutant.told}  {outcome.what}", flush=True)
+    return told(found, wanted.most, wanted.seconds)
 
 
 def drawn(count: int, seed: int, only: Sequence[str]) -> Iterator[Mutant]:
-    """So many mutants by chance, the same for the same seed."""
-    left_out = {str(entry["mutant"]) for entry in yaml_text.parsed(EQUIVALENT.read_text("utf-8")) or ()}
-    every = sites()
-    Random(seed).shuffle(every)
-    made = 0
-    for site in every:
-        name = f"{site.path.parent.name}/{site.part} {site.place} {site.operator}"
-        if made == count:
-            return
-        if name in left_out or not all(word in name for word in only):
-            continue
-        if (mutant := site.made()) is not None:
-            made += 1
-            yield mutant
+    """So many mutants by chance, the same for the same seed, whatever else there is to break."""
+    left_out = {name for group in yaml_text.parsed(EQUIVALENT.read_text("utf-8")) for name in group["mutants"]}
+    by_chance = sorted(sites(), key=lambda site: hashlib.sha256(f"{seed} {site.name}".encode()).digest())
+    wanted = (one for one in by_chance if one.name not in left_out and all(word in one.name for word in only))
+    yield from islice((mutant for site in wanted if (mutant := site.made()) is not None), count)
+
+
+class Judged:
+    """The outcomes of earlier runs, one line of JSON each."""
+
+    def __init__(self, path: Path | None, tests: Sequence[str], seconds: float) -> None:
+        self._path = path
+        self._tests = f"{' '.join(tests)} {seconds} {_texts((*tests, 'models', 'bench'))}"
+        lines = path.read_text("utf-8").splitlines() if path is not None and path.exists() else []
+        self._known = {one["key"]: Outcome(one["by"], one["what"], one["seconds"]) for one in map(json.loads, lines)}
+
+    def known(self, mutant: Mutant) -> Outcome | None:
+        return next((self._known[key] for key in self._keys(mutant) if key in self._known), None)
+
+    def keep(self, mutant: Mutant, outcome: Outcome) -> None:
+        key = self._keys(mutant)[outcome.by == "nothing"]
+        self._known[key] = outcome
+        if self._path is not None:
+            with self._path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps({"mutant": mutant.name, "key": key, **asdict(outcome)}) + "\n")
+
+    def _keys(self, mutant: Mutant) -> tuple[str, str]:
+        """Under which a mutant is kept that was caught, and one that was missed."""
+        return _digest(f"{mutant.name} {mutant.text}"), _digest(f"{mutant.name} {mutant.text} {self._tests}")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _texts(places: Sequence[str]) -> str:
+    """The digest of all files of tests and models that lie there."""
+    files = (one for place in places for one in ([ROOT / place] if Path(place).suffix else (ROOT / place).rglob("*.*")))
+    texts = (one.read_text("utf-8") for one in sorted(files) if one.suffix in (".py", ".sql", ".yml"))
+    return _digest("\0".join(texts))
 
 
 class Run:
-    """The forks: one that records, one that lands the demo's records, one for each mutant."""
+    """The forks: one that lands the demo's records, one that runs all tests once, one for each mutant."""
 
-    def __init__(self, scratch: Path, tests: Sequence[str], projects: int) -> None:
-        self.scratch, self.tests, self.projects = scratch, list(tests), projects
-        self.recorded: dict[str, Recorded] = {}
+    def __init__(self, scratch: Path, tests: Sequence[str], projects: int, seconds: float) -> None:
+        self.scratch, self.tests, self.projects, self.seconds = scratch, list(tests), projects, seconds
+        self.kept = Kept()
         self.kills: Counter[tuple[str, str]] = Counter()  # (part, test) → how often it caught one
         self.portfolio: Any = None
+        self._differing: set[str] = set()  # marts that the demo's records show to be broken
         os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(scratch / "hypothesis")
         settings.register_profile("mutants", database=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
         settings.load_profile("mutants")
 
-    def prepare(self, kept: Path | None) -> None:
+    def prepare(self, recorded: Path | None) -> None:
+        """The demo's tables, and what each test makes; once."""
         from pipelines.demo.simulation import simulate
 
+        if self.portfolio is not None:
+            return
         self.portfolio = simulate(seed=7, projects=self.projects, as_of=AS_OF)
         forked(self._land)
-        if not self.tests:
-            return
-        if kept is not None and kept.exists():
-            written = json.loads(kept.read_text("utf-8"))
-        else:
-            written = forked(self._record)
-            if kept is not None:
-                kept.write_text(json.dumps(written), "utf-8")
-        self.recorded = {name: Recorded(**one) for name, one in written.items()}
-        quiet(["--collect-only", *self.tests], [])  # so that no fork imports them again
+        if self.tests:
+            self._look_at_tests(recorded)
+            quiet(["--collect-only", *self.tests], [])  # so that no fork imports them again
+
+    def _look_at_tests(self, recorded: Path | None) -> None:
+        """Runs each file of tests whose text is not as it was when it was recorded."""
+        path = recorded or self.scratch / "recorded"
+        by_file: dict[str, tuple[str, Kept]] = pickle.loads(path.read_bytes()) if path.exists() else {}
+        for file in _files(self.tests):
+            text = _digest((ROOT / file).read_text("utf-8"))
+            if by_file.get(file, ("",))[0] != text:
+                forked(lambda file=file: self._record(file))
+                by_file[file] = (text, pickle.loads((self.scratch / "one").read_bytes()))
+                path.write_bytes(pickle.dumps(by_file))
+        for file in _files(self.tests):
+            self.kept.tests |= by_file[file][1].tests
+            self.kept.tables |= by_file[file][1].tables
 
     def outcome(self, mutant: Mutant) -> Outcome:
         found = Outcome(**forked(lambda: asdict(self._tried(mutant)), Outcome("time", "ran on", MOST_CPU_SECONDS)))
         if found.by == "test":
             self.kills[mutant.part, found.what] += 1
-        print(f"{found.by:8} {found.seconds:6.1f} s  {mutant.told}  {found.what}", flush=True)
         return found
 
     # --- within a fork ----------------------------------------------------------------------------------
@@ -146,13 +191,13 @@ class Run:
         with landed(self.portfolio, self.scratch / "whole", AS_OF):
             pass
 
-    def _record(self) -> dict[str, Any]:
+    def _record(self, file: str) -> None:
         recorder = Recorder()
         with recorder.listening(), self._truth_over(self.scratch / "whole"):
-            quiet(self.tests, [recorder])
-        if recorder.failed:  # it would seem to catch every mutant
-            raise SystemExit(f"These fail with the models as they are: {', '.join(recorder.failed)}")
-        return {name: asdict(one) for name, one in recorder.tests.items()}
+            quiet([file], [recorder])
+        if recorder.kept.failed:  # it would seem to catch every mutant
+            raise SystemExit(f"These fail with the models as they are: {', '.join(recorder.kept.failed)}")
+        (self.scratch / "one").write_bytes(pickle.dumps(recorder.kept))
 
     def _tried(self, mutant: Mutant) -> Outcome:
         began = time.process_time()
@@ -171,60 +216,66 @@ class Run:
         from pipelines import warehouse
 
         shutil.copytree(self.scratch / "whole", self.scratch / "broken", dirs_exist_ok=True)
-        try:
-            marts = catalog.marts()
-        except Fault as error:
-            return f"sql: {error}"
         read = milepost_settings.load(self.scratch / "broken")
+        at = warehouse.moment(read, AS_OF)
         with warehouse.open_warehouse(read.warehouse) as con:
-            at = warehouse.moment(read, AS_OF)
-            if mutant.path.parent.name == "marts":
-                touched = downstream(mutant.part)
-            else:
-                touched = tuple(marts)
-                try:
-                    warehouse.stage_all(con, warehouse.staged_sources(read), at)
-                except Fault as error:
-                    return f"contract: {error.problems[0]}"
+            con.execute(f"attach '{self.scratch / 'whole' / 'warehouse.duckdb'}' as whole (read_only)")
             try:
-                for name in touched:
-                    build.build(con, marts[name], at)
+                if mutant.path.parent.name == "portal":
+                    warehouse.stage_all(con, warehouse.staged_sources(read), at)
+            except Fault as error:
+                return f"contract: {error.problems[0]}"
+            try:
+                broken = next((one for one in self._findings(con, mutant, at) if _blocks(one)), None)
             except Fault as error:
                 return f"sql: {error.problems[0]}"
-            findings = [one for name in touched for one in build.check(con, marts[name])]
-            findings += [one for name in touched for one in audit.check(con, marts[name], marts)]
-            findings += [build.reconcile(con, entity) for entity in catalog.contract().entities.values()]
-        return next(
-            (f"{one.table}: {one.check}" for one in findings if one.severity == "fail" and not one.passed), None
-        )
+        return None if broken is None else f"{broken.table}: {broken.check}"
+
+    def _findings(self, con: build.Connection, mutant: Mutant, at: build.Moment) -> Iterator[build.Finding]:
+        """Makes anew what is not as before, and checks it as it comes about; then what was untouched, and the sums."""
+        marts = catalog.marts()
+        for model in marts.values():
+            news = {name for name in self._differing if f"marts.{name}" in model.reads}
+            if news or model.name == mutant.part or mutant.path.parent.name == "portal":
+                build.build(con, model, at)
+                if printed(con, model.table) != printed(con, f"whole.{model.table}"):
+                    self._differing.add(model.name)
+                    yield from build.check(con, model)
+                    yield from audit.check(con, model, marts)
+        if self._differing:
+            for model in marts.values():
+                yield from audit.check(con, model, marts)
+            for entity in catalog.contract().entities.values():
+                yield build.reconcile(con, entity)
 
     def _tests(self, mutant: Mutant) -> str:
-        """The first test that fails with the broken model; empty where none does."""
-        chosen = self._order(mutant)
-        catcher = Catcher(chosen)
-        files = list(dict.fromkeys(name.partition("::")[0] for name in chosen))
-        if files:
+        """The first test that fails with the broken model; empty where none does in the time there is."""
+        until = time.process_time() + self.seconds
+        telling = self._telling(mutant)
+        while (chosen := list(islice(telling, AT_ONCE))) and time.process_time() < until:
+            catcher = Catcher(chosen, until)
             with self._truth_over(self.scratch / "broken"):
-                quiet(["-x", *files], [catcher])
-        return catcher.failed
+                quiet(["-x", *dict.fromkeys(name.partition("::")[0] for name in chosen)], [catcher])
+            if catcher.failed:
+                return catcher.failed
+        return ""
 
-    def _order(self, mutant: Mutant) -> list[str]:
-        is_measure = mutant.path.suffix != ".sql"
-        chosen = [
-            name
-            for name, one in self.recorded.items()
-            if (mutant.part in one.measures if is_measure else mutant.part in one.marts or TRUTH in name)
-        ]
-        chosen += [name for name in self.recorded if is_measure and "metrics_catalogue" in name]
-        if mutant.path.parent.name == "portal":
-            chosen = [name for name in chosen if TRUTH in name]
-        of_truth = [name for name in chosen if TRUTH in name]
-        others = sorted(set(chosen) - set(of_truth), key=lambda name: self._rank(mutant.part, name))
-        return [*others, *of_truth] if len(others) < 4 else [*others[:4], *of_truth, *others[4:]]
+    def _telling(self, mutant: Mutant) -> Iterator[str]:
+        """The tests that may see it, those first that caught others of it, then the cheapest."""
+        kind, part = mutant.path.parent.name, mutant.part
+        replay = Replay(self.kept.tables)
+        for name, test in sorted(self.kept.tests.items(), key=lambda each: self._rank(part, *each)):
+            if kind == "portal":
+                tells = test.maps_portal or (TRUTH in name and bool(self._differing))
+            elif kind == "marts":
+                tells = any(map(replay.differs, test.of(part))) or (TRUTH in name and part in self._differing)
+            else:
+                tells = part in test.measures or f"[{part}]" in name
+            if tells:
+                yield name
 
-    def _rank(self, part: str, name: str) -> tuple[float, float]:
-        one = self.recorded[name]
-        return (-self.kills[part, name], one.seconds * (1 + len(one.marts) / 10 + len(one.measures) / 5))
+    def _rank(self, part: str, name: str, test: Recorded) -> tuple[float, float]:
+        return -self.kills[part, name], test.seconds
 
     @contextlib.contextmanager
     def _truth_over(self, data: Path) -> Iterator[None]:
@@ -243,13 +294,14 @@ class Run:
         yield
 
 
-def downstream(name: str) -> tuple[str, ...]:
-    """A mart and all that read it, in the order they are built."""
-    touched = {name}
-    for model in catalog.marts().values():
-        if any(table.removeprefix("marts.") in touched for table in model.reads if table.startswith("marts.")):
-            touched.add(model.name)
-    return tuple(one for one in catalog.marts() if one in touched)
+def _files(tests: Sequence[str]) -> tuple[str, ...]:
+    """The files of tests in files and folders of them."""
+    folders = (sorted((ROOT / one).glob("test_*.py")) if (ROOT / one).is_dir() else [ROOT / one] for one in tests)
+    return tuple(str(file.relative_to(ROOT)) for folder in folders for file in folder)
+
+
+def _blocks(finding: build.Finding) -> bool:
+    return finding.severity == "fail" and not finding.passed
 
 
 @contextlib.contextmanager
@@ -268,54 +320,21 @@ def broken(mutant: Mutant) -> Iterator[None]:
     yield
 
 
-class Recorder:
-    """A plugin that notes what each test builds and asks."""
-
-    def __init__(self) -> None:
-        self.tests: dict[str, Recorded] = {}
-        self.failed: list[str] = []
-        self._now = Recorded()
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        self._now = self.tests.setdefault(item.nodeid, Recorded())
-        began = time.process_time()
-        result = yield
-        self._now.seconds = time.process_time() - began
-        return result
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed:
-            self.failed.append(report.nodeid)
-
-    @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
-        builds, checks = build.build, questions.checked
-
-        def built(con: Any, model: Any, moment: Any) -> None:
-            if model.name not in self._now.marts:
-                self._now.marts.append(model.name)
-            builds(con, model, moment)
-
-        def checked(question: Any) -> Any:
-            if question.measure not in self._now.measures:
-                self._now.measures.append(question.measure)
-            return checks(question)
-
-        build.build, questions.checked = built, checked
-        yield
-
-
 class Catcher:
     """A plugin that runs the chosen tests in their order, and keeps which failed first."""
 
-    def __init__(self, order: Sequence[str]) -> None:
+    def __init__(self, order: Sequence[str], until: float) -> None:
         self.place = {name: place for place, name in enumerate(order)}
+        self.until = until  # seconds of CPU of this process
         self.failed = ""
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         items[:] = sorted((one for one in items if one.nodeid in self.place), key=lambda one: self.place[one.nodeid])
+
+    def pytest_runtest_teardown(self, item: pytest.Item) -> None:
+        if time.process_time() > self.until:
+            item.session.shouldstop = "no time left"
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed and not self.failed:
@@ -358,7 +377,7 @@ def forked(work: Callable[[], Any], overdue: Outcome | None = None) -> Any:
     return answer
 
 
-def told(found: Sequence[tuple[Mutant, Outcome]], most: float) -> int:
+def told(found: Sequence[tuple[Mutant, Outcome]], most: float, seconds: float) -> int:
     """Prints what was caught by what, and what was missed; returns the exit code."""
     by = Counter(outcome.by for _, outcome in found)
     counted = len(found) - by["sql"]
@@ -369,7 +388,7 @@ def told(found: Sequence[tuple[Mutant, Outcome]], most: float) -> int:
     print(f"{'that do not run as SQL':32}{by['sql']:6}")
     print(f"{'caught by checks':32}{by['check']:6}")
     print(f"{'caught by tests':32}{by['test'] + by['time']:6}")
-    print(f"{'missed':32}{len(missed):6}")
+    print(f"{'missed':32}{len(missed):6}, by all tests that may see them, for up to {seconds:.0f} s of CPU each")
     print(f"{'miss rate':32}{rate:6.1f} % of {counted}")
     for mutant in missed:
         print(f"missed  {mutant.told}")

@@ -48,7 +48,7 @@ class Mutant:
 
     @property
     def name(self) -> str:
-        return f"{self.path.parent.name}/{self.part} {self.place} {self.operator}"
+        return _name(self)
 
     @property
     def told(self) -> str:
@@ -64,6 +64,14 @@ class Site:
     operator: str
     place: int
     made: Callable[[], Mutant | None]
+
+    @property
+    def name(self) -> str:
+        return _name(self)
+
+
+def _name(one: Mutant | Site) -> str:
+    return f"{one.path.parent.name}/{one.part} {one.place} {one.operator}"
 
 
 def sites() -> list[Site]:
@@ -202,8 +210,8 @@ def _operators(node: exp.Expression) -> dict[str, Change]:
         found["first case dropped"] = _first_arm_dropped
         if node.args.get("default") is not None and not isinstance(node.parent, exp.Sum):  # a sum adds null as 0
             found["else dropped"] = _without("default")
-    if isinstance(node, exp.Round) and not isinstance(node.parent, exp.Cast):  # else the type rounds
-        found["round removed"] = _inner
+    if isinstance(node, exp.Round) and node.args.get("decimals") is not None and not _rounded_by_its_type(node):
+        found["round removed"] = _inner  # without decimals it is a microsecond that rounds, which nothing tells
     if isinstance(node, exp.Literal) and not node.is_string and not node.find_ancestor(exp.DataType, exp.Round):
         found["off by one"] = _one_more
     if isinstance(node, exp.And):
@@ -223,6 +231,14 @@ def _joins(node: exp.Expression) -> bool:
     """Whether it is the equality of a join, which nobody gets wrong unseen."""
     above = node.find_ancestor(exp.Join, exp.Select) if isinstance(node, exp.EQ) else None
     return isinstance(above, exp.Join)
+
+
+def _rounded_by_its_type(node: exp.Expression) -> bool:
+    """Whether what it gives is cast to cents as it is."""
+    above = node.parent
+    while isinstance(above, exp.Case | exp.If):
+        above = above.parent
+    return isinstance(above, exp.Cast)
 
 
 def _is_output(node: exp.Expression) -> bool:
