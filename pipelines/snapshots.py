@@ -3,7 +3,8 @@
 A snapshot is an immutable, newly named DuckDB file with a small JSON card beside it; the pointer file
 `current` names the one that serves. DuckDB serves old data when a file is replaced under its own name, so
 no name is ever used twice. Every step is made durable before the next one (file, card, folder, pointer),
-so a kill at any moment leaves the old snapshot serving or the new one, never a half.
+so a kill at any moment leaves the old snapshot serving or the new one, never a half. The card holds the file's
+SHA-256: a process reads a file once against it before it serves it, and again when the file changed.
 What stays out: deciding whether a snapshot may be made (assets.py), and reading one (dashboard/data.py).
 """
 
@@ -18,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,13 +90,14 @@ def publish(
         "shape": SHAPE,
         "bytes": unfinished.stat().st_size,
         "head_sha256": _head_sha256(unfinished),
+        "sha256": _sha256(unfinished, _stamp(unfinished)),
     }
     _write_durably(target.with_suffix(".json"), json.dumps(card, indent=1))
     unfinished.rename(target)
     _sync(folder)
     _write_durably(folder / POINTER, target.name + "\n")
-    for old in available(folder)[keep:]:
-        if not old.is_current:
+    for old in sorted(_whole(folder), key=_age, reverse=True)[keep:]:
+        if old.path != target:
             _remove(old.path)
     return Snapshot(id_, target, as_of, published_at, is_current=True)
 
@@ -102,16 +105,16 @@ def publish(
 def newest(folder: Path) -> Snapshot | None:
     """The snapshot that serves: the one pointed at, or the newest whole one where that is lost or damaged."""
     pointed = _pointed(folder)
-    if pointed and (snapshot := _read(folder / pointed)):
+    if pointed and (snapshot := _read(folder / pointed)) and _is_sound(snapshot.path):
         return replace(snapshot, is_current=True)
     rest = sorted(_whole(folder), key=_age, reverse=True)
-    return replace(rest[0], is_current=True) if rest else None
+    return next((replace(one, is_current=True) for one in rest if _is_sound(one.path)), None)
 
 
 def available(folder: Path) -> list[Snapshot]:
     """Every whole snapshot, newest first; damaged ones are left out."""
     serving = newest(folder)
-    found = sorted(_whole(folder), key=_age, reverse=True)
+    found = sorted(filter(lambda one: _is_sound(one.path), _whole(folder)), key=_age, reverse=True)
     return [replace(one, is_current=serving is not None and one.id == serving.id) for one in found]
 
 
@@ -209,7 +212,7 @@ def _whole(folder: Path) -> Iterator[Snapshot]:
 
 
 def _read(file: Path) -> Snapshot | None:
-    """The snapshot in a file, or None where the file or its card is missing, cut short or overwritten."""
+    """The snapshot in a file, or None where the file or its card is missing, cut short or overwritten at its head."""
     name = _NAME.match(file.name)
     try:
         card = json.loads(file.with_suffix(".json").read_text("utf-8"))
@@ -218,6 +221,26 @@ def _read(file: Path) -> Snapshot | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return Snapshot(name[1], file, as_of, published_at, is_current=False) if name and is_whole else None
+
+
+def _is_sound(file: Path) -> bool:
+    """Whether every byte of a snapshot is as it was published; older cards do not say of all of them."""
+    try:
+        told = json.loads(file.with_suffix(".json").read_text("utf-8")).get("sha256")
+        return told is None or told == _sha256(file, _stamp(file))
+    except (OSError, ValueError):
+        return False
+
+
+def _stamp(file: Path) -> tuple[int, ...]:
+    state = file.stat()
+    return state.st_ino, state.st_size, state.st_mtime_ns
+
+
+@lru_cache(maxsize=64)
+def _sha256(file: Path, stamp: tuple[int, ...]) -> str:  # noqa: ARG001 - read again when it changed
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _pointed(folder: Path) -> str | None:

@@ -1,11 +1,13 @@
-"""A file cut off at any byte, as a power cut leaves it: readers are given the newest whole snapshot, the writer loses nothing.
+"""A file cut off at any byte, as a power cut leaves it, or overwritten with zeros, as a bad disk does.
 
-Snapshots are made durable step by step, so that none is named before all of it is on the disk; the warehouse is the
-engine's to mend, by its log.
+Readers are given the newest whole snapshot, the writer loses nothing. Snapshots are made durable step by step, so that
+none is named before all of it is on the disk; the warehouse is the engine's to mend, by its log, and to notice, by the
+checksum of each block.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -83,6 +85,57 @@ def test_a_snapshot_that_is_cut_at_any_block_is_passed_over(
     for size in range(0, len(whole), 16 * BLOCK):
         cut(two[1].path, whole, size)
         assert served(tmp_path / "snapshots") == two[0].id
+
+
+def zeroed(file: Path, whole: bytes, at: int) -> None:
+    """A file in which one block of the disk is zeros."""
+    hole = bytes(len(whole[at : at + BLOCK]))
+    file.write_bytes(whole[:at] + hole + whole[at + BLOCK :])
+
+
+def test_a_snapshot_with_zeros_in_any_block_is_passed_over(
+    two: tuple[snapshots.Snapshot, snapshots.Snapshot], tmp_path: Path
+) -> None:
+    file = two[1].path
+    whole = file.read_bytes()
+    holes = [at for at in range(0, len(whole), BLOCK) if whole[at : at + BLOCK].strip(b"\0")]
+    assert len(holes) > 5
+    for at in holes:
+        zeroed(file, whole, at)
+        assert served(tmp_path / "snapshots") == two[0].id
+        assert [one.id for one in snapshots.available(tmp_path / "snapshots")] == [two[0].id]
+        with pytest.raises(Fault, match="no whole snapshot"):
+            snapshots.roll_back(tmp_path / "snapshots", two[1].id)
+    file.write_bytes(whole)
+    assert served(tmp_path / "snapshots") == two[1].id
+
+
+def test_a_snapshot_that_is_spoilt_while_it_serves_is_passed_over_from_then_on(
+    two: tuple[snapshots.Snapshot, snapshots.Snapshot], tmp_path: Path
+) -> None:
+    assert served(tmp_path / "snapshots") == two[1].id
+    with two[1].path.open("r+b") as stream:
+        stream.seek(-BLOCK, os.SEEK_END)
+        stream.write(bytes([255]) * BLOCK)
+    assert served(tmp_path / "snapshots") == two[0].id
+
+
+def test_a_serving_snapshot_is_read_whole_once_and_not_by_every_page(
+    two: tuple[snapshots.Snapshot, snapshots.Snapshot], tmp_path: Path
+) -> None:
+    snapshots._sha256.cache_clear()
+    for _ in range(5):
+        served(tmp_path / "snapshots")
+    assert snapshots._sha256.cache_info().misses == 1
+
+
+def test_a_snapshot_of_a_version_that_did_not_write_its_print_still_serves(
+    two: tuple[snapshots.Snapshot, snapshots.Snapshot], tmp_path: Path
+) -> None:
+    card = two[1].path.with_suffix(".json")
+    told = json.loads(card.read_text("utf-8"))
+    card.write_text(json.dumps({name: value for name, value in told.items() if name != "sha256"}), "utf-8")
+    assert served(tmp_path / "snapshots") == two[1].id
 
 
 def test_nothing_is_named_before_it_is_on_the_disk(
@@ -180,6 +233,44 @@ def test_a_log_that_is_cut_short_costs_its_end_and_nothing_before_it(tmp_path: P
         counts.append(len(found))
     assert counts == sorted(counts)
     assert counts[0] < counts[-1]
+
+
+@pytest.mark.slow
+def test_a_warehouse_with_zeros_in_its_middle_publishes_the_right_rows_or_nothing(tmp_path: Path) -> None:
+    file, copy, folder = tmp_path / "warehouse.duckdb", tmp_path / "spoilt" / "warehouse.duckdb", tmp_path / "snapshots"
+    sums = "select count(*), sum(gate_id), sum(hash(name)) from marts.gates"
+    with warehouse.open_warehouse(file) as con:
+        con.execute("create schema if not exists marts")
+        con.execute(
+            "create table marts.gates as select range as gate_id, hash(range)::varchar as name from range(120000)"
+        )
+        right = con.execute(sums).fetchall()
+    whole = file.read_bytes()
+    outcomes = []
+    for number, at in enumerate(range(3 * BLOCK, len(whole), 16 * BLOCK)):
+        shutil.rmtree(copy.parent, ignore_errors=True)
+        copy.parent.mkdir()
+        zeroed(copy, whole, at)
+        told = published_or_refused(copy, folder, number)
+        outcomes.append(told.split(" ")[0])
+        if told != "published":
+            assert "is damaged" in told
+            assert "Restore a backup (milepost restore FILE)" in told
+            continue
+        serving = snapshots.newest(folder)
+        assert serving is not None
+        with duckdb.connect(str(serving.path), read_only=True) as reading:
+            assert reading.execute(sums).fetchall() == right, at
+    assert len(outcomes) - outcomes.count("published") > 5
+
+
+def published_or_refused(file: Path, folder: Path, number: int) -> str:
+    try:
+        with warehouse.open_warehouse(file) as con:
+            publish(con, folder, number)
+    except Fault as error:
+        return str(error)
+    return "published"
 
 
 @pytest.mark.slow

@@ -175,7 +175,8 @@ def of_shape(settings: Settings, fresh: tuple[Settings, refreshing.Refresh], sha
         with duckdb.connect(str(target)) as con:
             con.execute(lacking)
     card = json.loads(source.with_suffix(".json").read_text("utf-8"))
-    card |= {"bytes": target.stat().st_size, "head_sha256": snapshots._head_sha256(target), "shape": shape}
+    prints = {"head_sha256": snapshots._head_sha256(target), "sha256": snapshots._sha256(target, ())}
+    card |= {"bytes": target.stat().st_size, "shape": shape, **prints}
     target.with_suffix(".json").write_text(json.dumps({k: v for k, v in card.items() if v is not None}), "utf-8")
     return target
 
