@@ -8,7 +8,7 @@ second cue (shape, pattern, words) goes with each colour. What stays out: any on
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -26,7 +26,7 @@ LINES = (ACCENT, WARN, GOOD, SECOND, OCHRE, MUTED)
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SYMBOLS = ("circle", "square", "triangle-up", "x", "cross", "star")
 MOST_LINES = 6
-MOST_MARKS = 1000
+MOST_MARKS = 500
 OPEN = ("in_progress", "awaiting_decision", "changes_requested")
 ROW, ROW_OF_TWO = 30, 38  # px a labelled row takes, with a label of one line and of two
 LINE = 22  # letters of a label's first line
@@ -84,14 +84,28 @@ def rows_template(names: Sequence[str], axis: str) -> Figure:
 
 
 def dots_at(
-    x: Sequence[Any], y: Sequence[Any], text: Sequence[str], ids: Sequence[str] | None = None
+    x: Sequence[Any],
+    y: Sequence[Any],
+    text: Sequence[str],
+    ids: Sequence[str] | None = None,
+    told: str = "%{text}",
 ) -> dict[str, Any]:
-    """Marks with a text each; `ids` are what a reader picks by choosing one (charts.py)."""
-    picked = {} if ids is None else {"customdata": [[one] for one in ids]}
+    """Marks with a text each; `ids` are what a reader picks by choosing one (drawn.py), `told` what all marks say."""
+    picked = {} if ids is None else {"ids": list(ids)}
     return {
         "type": "scatter", "mode": "markers", "x": list(x), "y": list(y), "text": list(text), **picked,
-        "hovertemplate": "%{text}<extra></extra>", "cliponaxis": False,
+        "hovertemplate": f"{told}<extra></extra>", "cliponaxis": False,
     }  # fmt: skip
+
+
+def in_days(axis: str, words: str = "days") -> str:
+    """What a mark tells of its place on an axis of days."""
+    return f"%{{{axis}:.1f}} {words}"
+
+
+def on_day(axis: str) -> str:
+    """What a mark tells of its place on an axis of time, in the reader's order of dates."""
+    return f"%{{{axis}|{current().date}}}"
 
 
 def look(colour: str, symbol: str, size: int) -> dict[str, Any]:
@@ -181,3 +195,8 @@ def number(value: Any) -> float | None:
 
 def numbers_of(values: pl.Series) -> list[Any]:
     return values.cast(pl.Float64).to_list()
+
+
+def rounded(values: Iterable[float | None]) -> list[float | None]:
+    """To a hundredth: what no eye tells apart need not be sent."""
+    return [None if value is None else round(float(value), 2) for value in values]

@@ -18,7 +18,7 @@ from streamlit.delta_generator import DeltaGenerator
 from dashboard import export
 from dashboard.chart_template import Figure
 from dashboard.data import Reading, catalogue, mart_columns
-from dashboard.drawn import Drawn
+from dashboard.drawn import Drawn, Ids, parted
 from dashboard.export import Table
 from dashboard.figures import parts_of
 from dashboard.keeping import Kept
@@ -28,7 +28,7 @@ from models.measure import Bucket, Clock, Measure
 
 KEPT_FIGURES, KEPT_FIGURES_BYTES = 400, 48 * 2**20
 ROW = 32.8125  # px, a table's row: 2.1875 rem of the theme's 15 px
-LISTED = 400  # rows of a table that are sent to the browser
+LISTED = 120  # rows of a table that are sent to the browser
 TALLEST = 413  # px, eleven rows and a half: the half says that there are more
 _CHART = {"displayModeBar": False, "responsive": True, "scrollZoom": False, "showTips": False}
 # Vocabularies, written_so.
@@ -54,7 +54,7 @@ def chart(
     """A figure and, one click away in the heading's row `at`, its data (none where a ledger below shows the same).
 
     The figure is kept by (snapshot, page, key, filters, about): `about` holds whatever else it depends on. Returns the
-    ids of the marks that a reader chose, the first of each mark's `customdata`.
+    ids of the marks that a reader chose, as they were given: no id is ever sent.
     """
     if frame.is_empty() or (
         "n" in frame.columns and not (frame["n"].fill_null(0) > 0).any()
@@ -63,10 +63,10 @@ def chart(
         return []
     asked = repr((draw.__module__, reading.filters, about, current().code))  # a page's keys are its own
     kept_by = (reading.store.id, reading.store.sight, key, asked)
-    figure = Drawn(_figures.get(kept_by, lambda: inert(draw(frame))))
+    figure = Drawn(*_figures.get(kept_by, lambda: _parted(draw(frame))))
     if at is not None:
         reading.sheets.tables.append(Table(alt, "", frame))
-    chosen = [one.replace("&lt;", "<") for one in choose(figure, key, alt)]
+    chosen = choose(figure, key, alt)
     if at is not None:
         told = "The figure's numbers as a table"
         beside = at.popover("Data", type="tertiary", key=f"data_{key}", help=told, on_change="rerun")
@@ -81,9 +81,12 @@ def choose(figure: Drawn, key: str, alt: str) -> list[str]:
     picked: Any = st.plotly_chart(
         figure, config=_CHART, key=f"chart_{key}", alt=alt, on_select="rerun", selection_mode="points"
     )
-    drawn = figure.ids()
-    points = [str(point["customdata"][0]) for point in picked["selection"]["points"] if point.get("customdata")]
-    return [one for one in dict.fromkeys(points) if one in drawn]  # what was chosen may be drawn no more
+    return figure.chosen(picked["selection"]["points"])
+
+
+def _parted(figure: Figure) -> tuple[Figure, Ids]:
+    shown, ids = parted(figure)
+    return inert(shown), ids
 
 
 def inert(drawn: Any) -> Any:
@@ -244,15 +247,18 @@ def ledger(
     names: Mapping[str, str] | None = None,
     at: DeltaGenerator,
     title: str | None = None,
+    projects: pl.Series | None = None,
 ) -> None:
     """Rows as a table with units in the headings, the mart's own words as help, a link to each project; CSV in `at`.
 
-    `title` names the table in the page's files; "" leaves it out of them.
+    `title` names the table in the page's files; "" leaves it out of them. `projects` are the ids of the rows' projects
+    where they lead there and no file may name them.
     """
     if title != "":
         reading.sheets.tables.append(Table(title or key.replace("_", " ").capitalize(), "", frame))
     listed = frame.head(LISTED)
-    shown = _with_links(reading, listed.with_columns(_as_written(listed)))
+    shown = _with_links(reading, listed.with_columns(_as_written(listed)), projects)
+    shown = shown.drop(name for name in _HIDDEN if name in shown.columns)
     columns = {column: _column(reading, column, frame, mart, names or {}) for column in shown.columns}
     columns |= {
         "open": st.column_config.LinkColumn("Project", display_text="Open", width="small", help="The project's page")
@@ -261,7 +267,7 @@ def ledger(
     columns |= {"source_place": st.column_config.Column("Source", width="small")}
     st.dataframe(
         shown.to_arrow(),
-        column_order=sorted((c for c in shown.columns if c not in _HIDDEN), key=lambda c: c != "open"),
+        column_order=sorted(shown.columns, key=lambda c: c != "open"),
         column_config=columns,
         hide_index=True,
         key=key,
@@ -295,11 +301,12 @@ def _is_days(column: str) -> bool:
     return column.endswith("_days") or column in ("value", "p85", "p95", "low", "high", "p85_low", "p85_high")
 
 
-def _with_links(reading: Reading, frame: pl.DataFrame) -> pl.DataFrame:
+def _with_links(reading: Reading, frame: pl.DataFrame, projects: pl.Series | None = None) -> pl.DataFrame:
     frame = _with_places(frame)
-    if "project_id" not in frame.columns:
+    if projects is None and "project_id" not in frame.columns:
         return frame
-    links = [project_link(reading, p) if p else None for p in frame["project_id"].to_list()]
+    ids = frame["project_id"] if projects is None else projects.head(frame.height)
+    links = [project_link(reading, p) if p else None for p in ids.to_list()]
     return frame.with_columns(pl.Series("open", links, dtype=pl.String))
 
 

@@ -33,11 +33,13 @@ from dashboard.chart_template import (
     Figure,
     dots_at,
     from_top,
+    in_days,
     look,
     money_axis,
     note,
     number,
     numbers_of,
+    rounded,
     row_names,
     rows_template,
     rule_at,
@@ -87,7 +89,7 @@ def open_against_past(frame: pl.DataFrame, limits: pl.DataFrame, *, axis: str) -
     past = {row["label"]: row for row in limits.to_dicts()}
     groups = list(dict.fromkeys(frame["group"].to_list()))[::-1]
     names = dict(zip(groups, row_names(groups), strict=True))
-    shown = frame.group_by("group", maintain_order=True).head(MOST_MARKS // max(1, len(groups))).to_dicts()
+    shown = frame.head(MOST_MARKS).to_dicts()
     ticks = [(names[g], past[g]) for g in groups if g in past and past[g]["value"] is not None]
     late = [(names[g], past[g]) for g in groups if g in past and past[g]["p85"] is not None]
     data = []
@@ -106,9 +108,13 @@ def open_against_past(frame: pl.DataFrame, limits: pl.DataFrame, *, axis: str) -
         ("past P85", WARN, "diamond", True),
     ):
         mine = [row for row in shown if row["value"] <= edge and _is_older(row, past) == is_late]
-        told = [f"{row['label']}<br>{plain(row['value'], 'days')} days, {words}" for row in mine]
-        ids = [str(row.get("id", "")) for row in mine]
-        marks = dots_at([row["value"] for row in mine], [names[row["group"]] for row in mine], told, ids)
+        marks = dots_at(
+            rounded(row["value"] for row in mine),
+            [names[row["group"]] for row in mine],
+            [row["label"] for row in mine],
+            [str(row.get("id", "")) for row in mine],
+            f"%{{text}}<br>{in_days('x')}, {words}",
+        )
         data.append({**marks, "marker": look(colour, symbol, 8), "name": words})
     layout = with_legend(rows_template([names[group] for group in groups], axis))
     layout["xaxis"]["range"] = [0, edge * 1.04]
@@ -157,7 +163,10 @@ def pairs(frame: pl.DataFrame, *, axis: str, unit: str, series: Sequence[tuple[s
 
 
 def amount_by_age(frame: pl.DataFrame, *, x: str, y: str, currency: str) -> Figure:
-    """A mark per row: `age_days` across, `amount` up, logarithmic; circles for gates, diamonds for change orders."""
+    """A mark per row: `age_days` across, `amount` up, logarithmic; circles for gates, diamonds for change orders.
+
+    Of more rows than a browser draws at once the first are drawn, here as in every figure: a page says which.
+    """
     shown = frame.head(MOST_MARKS).to_dicts()
     data = []
     for owed_for, words, colour, symbol in (
@@ -167,14 +176,11 @@ def amount_by_age(frame: pl.DataFrame, *, x: str, y: str, currency: str) -> Figu
     ):
         mine = [r for r in shown if r["owed_for"] == owed_for and r["age_days"] is not None and r["amount"] > 0]
         marks = dots_at(
-            [r["age_days"] for r in mine],
-            [number(r["amount"]) for r in mine],
-            [
-                f"{r['gate_label']}<br>{r['client']} · {r['project']}<br>"
-                f"{worded(r['amount'], 'money', currency)}, {plain(r['age_days'], 'days')} days"
-                for r in mine
-            ],
+            rounded(r["age_days"] for r in mine),
+            rounded(r["amount"] for r in mine),
+            [f"{r['gate_label']}<br>{r['client']} · {r['project']}" for r in mine],
             [str(r.get("id", "")) for r in mine],
+            f"%{{text}}<br>{currency} %{{y:,.0f}}, {in_days('x')}",
         )
         marker = look(colour, symbol, 9) | {"opacity": 0.75}
         data.append({**marks, "marker": marker, "name": words, "showlegend": True})
@@ -212,6 +218,7 @@ def bars(
         "textposition": "outside",
         "cliponaxis": False,
         "marker": {"color": [WARN if r["label"] in urgent else ACCENT for r in rows], "line": {"width": 0}},
+        "ids": [r["label"] for r in rows],
         "customdata": [[r["label"], worded(r["value"], unit, currency), _n(r)] for r in rows],
         "hovertemplate": "%{customdata[0]}<br>%{customdata[1]}%{customdata[2]}<extra></extra>",
     }
@@ -231,13 +238,13 @@ def histogram(frame: pl.DataFrame, *, axis: str, counted: str, lines: Mapping[st
         data.append({
             "type": "bar", "name": words, "x": [(bin_ + 0.5) * width for bin_ in mine], "width": width,
             "y": [100 * held[bin_] / len(values) for bin_ in mine], "marker": {"color": colour, "line": {"width": 0}},
+            "ids": [part_id(f"{bin_ * width:g}", f"{(bin_ + 1) * width:g}") for bin_ in mine],
             "customdata": [
-                [part_id(f"{bin_ * width:g}", f"{(bin_ + 1) * width:g}"),
-                 f"{plain(bin_ * width, 'count')} to {plain((bin_ + 1) * width, 'count')} days",
+                [f"{plain(bin_ * width, 'count')} to {plain((bin_ + 1) * width, 'count')} days",
                  f"{plain(100 * held[bin_] / len(values), '%')} %, {held[bin_]:,}"]
                 for bin_ in mine
             ],
-            "hovertemplate": "%{customdata[1]}: %{customdata[2]}<extra></extra>",
+            "hovertemplate": "%{customdata[0]}: %{customdata[1]}<extra></extra>",
         })  # fmt: skip
     layout = template(height=280, x=axis, y=counted)
     layout.update(barmode="overlay", bargap=0.06)
@@ -272,12 +279,12 @@ def stacked(
         data.append({
             "type": "bar", "orientation": "h", "x": values, "y": names, "name": words, "showlegend": True,
             "marker": {"color": colour, "line": {"width": 0}, "pattern": _pattern(place)},
+            "ids": [part_id(column, row.get("id", row["label"])) for row in rows],
             "customdata": [
-                [part_id(column, row.get("id", row["label"])), row["label"],
-                 f"{words}: {worded(value, unit, currency)}"]
+                [row["label"], f"{words}: {worded(value, unit, currency)}"]
                 for row, value in zip(rows, values, strict=True)
             ],
-            "hovertemplate": "%{customdata[1]}<br>%{customdata[2]}<extra></extra>",
+            "hovertemplate": "%{customdata[0]}<br>%{customdata[1]}<extra></extra>",
         })  # fmt: skip
     layout = with_legend(rows_template(names, axis))
     layout.update(barmode="relative", bargap=0.4)
@@ -310,6 +317,7 @@ def waterfall(frame: pl.DataFrame, *, axis: str, currency: str) -> Figure:
             "pattern": {"shape": ["/" if row["role"] == "apart" else "" for row in rows], "fgcolor": BACKGROUND,
                         "fillmode": "overlay", "size": 6, "solidity": 0.25},
         },
+        "ids": [row["label"] for row in rows],
         "customdata": [[row["label"], worded(row["value"], "money", currency)] for row in rows],
         "hovertemplate": "%{customdata[0]}<br>%{customdata[1]}<extra></extra>",
     }  # fmt: skip
@@ -339,7 +347,8 @@ def survival(frame: pl.DataFrame, *, axis: str, group: str, longest: float | Non
         mine = frame.filter(pl.col(group) == name) if group else frame
         if longest is not None:
             mine = mine.filter(pl.col("time") <= longest)
-        x, y = [0.0, *numbers_of(mine["time"])], [100.0, *(100 * v for v in numbers_of(mine["survival"]))]
+        x = rounded([0.0, *numbers_of(mine["time"])])
+        y = rounded([100.0, *(100 * left for left in numbers_of(mine["survival"]))])
         if len(groups) == 1:
             data += _band(mine)
         step = {"color": LINES[place], "width": 2.2, "shape": "hv", "dash": DASHES[place % len(DASHES)]}
@@ -348,7 +357,7 @@ def survival(frame: pl.DataFrame, *, axis: str, group: str, longest: float | Non
             "hovertemplate": f"{name + '<br>' if name else ''}%{{y:.0f}} % not finished after %{{x:.1f}} days"
             "<extra></extra>",
         })  # fmt: skip
-        if half := next((at for at, left in zip(x, y, strict=True) if left <= 50), None):
+        if half := next((at for at, left in zip(x, y, strict=True) if left is not None and left <= 50), None):
             halves.append((name, half, LINES[place], SYMBOLS[place % len(SYMBOLS)]))
     for name, half, colour, symbol in halves:
         told = f"{name + '<br>' if name else ''}half finished after {plain(half, 'days')} days"
@@ -363,9 +372,9 @@ def survival(frame: pl.DataFrame, *, axis: str, group: str, longest: float | Non
 
 def _band(curve: pl.DataFrame) -> list[dict[str, Any]]:
     known = curve.filter(pl.col("low").is_not_null() & pl.col("high").is_not_null())
-    x = numbers_of(known["time"])
+    x = rounded(numbers_of(known["time"]))
     edge = {"type": "scatter", "mode": "lines", "x": x, "line": {"width": 0, "shape": "hv"}, "hoverinfo": "skip"}
-    low, high = ([100 * v for v in numbers_of(known[name])] for name in ("low", "high"))
+    low, high = (rounded(100 * v for v in numbers_of(known[name])) for name in ("low", "high"))
     return [{**edge, "y": high}, {**edge, "y": low, "fill": "tonexty", "fillcolor": SOFT, "opacity": 0.25}]
 
 

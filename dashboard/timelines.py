@@ -31,10 +31,13 @@ from dashboard.chart_template import (
     WARN,
     Figure,
     dots_at,
+    in_days,
     iso,
     look,
     note,
     numbers_of,
+    on_day,
+    rounded,
     row_names,
     rows_template,
     rule_at,
@@ -61,11 +64,12 @@ def over_time(frame: pl.DataFrame, *, axis: str, unit: str, width_days: int, par
             "opacity": [0.45 if open_ else 1.0 for open_ in running],
             "line": {"width": 0},
         },
+        "ids": [iso(at) for at in days],
         "customdata": [
-            [iso(at), day(at), plain(v, unit), " so far" if open_ else ""]
+            [day(at), plain(v, unit), " so far" if open_ else ""]
             for at, v, open_ in zip(days, values, running, strict=True)
         ],
-        "hovertemplate": "from %{customdata[1]}: %{customdata[2]}%{customdata[3]}<extra></extra>",
+        "hovertemplate": "from %{customdata[0]}: %{customdata[1]}%{customdata[2]}<extra></extra>",
     }
     layout = template(height=260, y=axis)
     layout["bargap"] = 0.22
@@ -77,12 +81,11 @@ def over_time(frame: pl.DataFrame, *, axis: str, unit: str, width_days: int, par
 def finished_over_time(frame: pl.DataFrame, *, axis: str, lines: Mapping[str, float | None]) -> Figure:
     """A dot per finished row (`id`, `day`, `value`, `label`) and a dashed line per named percentile."""
     shown = frame.head(MOST_MARKS)
-    told = [
-        f"{label}<br>{plain(value, 'days')} days, {day(at)}"
-        for label, value, at in shown.select("label", "value", "day").rows()
-    ]
     ids = shown["id"].to_list() if "id" in shown.columns else None
-    marks = dots_at([iso(at) for at in shown["day"]], numbers_of(shown["value"]), told, ids)
+    told = f"%{{text}}<br>{in_days('y')}, {on_day('x')}"
+    marks = dots_at(
+        [iso(at)[:10] for at in shown["day"]], rounded(shown["value"].to_list()), shown["label"].to_list(), ids, told
+    )
     marks["marker"] = {"color": ACCENT, "size": 6, "opacity": 0.65, "line": {"width": 0}}
     layout = template(height=340, y=axis)
     time_axis(layout)
@@ -118,7 +121,7 @@ def lines_over_time(
         told = [f"{words}, {day(at)}: {worded(v, unit, currency)}" for at, v in zip(frame["day"], values, strict=True)]
         data.append({
             "type": "scatter", "mode": "lines+markers", "x": days, "y": values, "text": told, "connectgaps": False,
-            "customdata": [[part_id(column, at)] for at in days],
+            "ids": [part_id(column, at) for at in days],
             "line": {"color": colour, "width": 2.2, "dash": DASHES[place % len(DASHES)]}, "cliponaxis": False,
             "marker": {"color": colour, "size": 5, "symbol": SYMBOLS[place % len(SYMBOLS)]},
             "hovertemplate": "%{text}<extra></extra>", "name": words,
@@ -156,14 +159,13 @@ def bands_over_time(frame: pl.DataFrame, *, axis: str, bands: Sequence[tuple[str
     data = []
     for place, (column, words, colour) in reversed(list(enumerate(bands))):
         values = numbers_of(frame[column])
-        told = [f"{words} by {day(at)}: {plain(v, 'count')}" for at, v in zip(frame["day"], values, strict=True)]
         pattern = {"shape": PATTERNS[place % len(PATTERNS)], "fgcolor": BACKGROUND, "size": 8, "solidity": 0.14,
                    "fillmode": "overlay"}  # fmt: skip
         data.append({
-            "type": "scatter", "mode": "lines+markers", "x": days, "y": values, "text": told, "fill": "tozeroy",
-            "customdata": [[part_id(column, at)] for at in days], "marker": {"color": colour, "size": 3},
+            "type": "scatter", "mode": "lines+markers", "x": days, "y": values, "fill": "tozeroy",
+            "ids": [part_id(column, at) for at in days], "marker": {"color": colour, "size": 3},
             "fillcolor": colour, "fillpattern": {**pattern, "bgcolor": colour}, "line": {"color": colour, "width": 1},
-            "hovertemplate": "%{text}<extra></extra>", "name": words,
+            "hovertemplate": f"{words} by {on_day('x')}: %{{y:,.0f}}<extra></extra>", "name": words,
         })  # fmt: skip
     return {"data": data, "layout": with_legend(layout)}
 
@@ -196,9 +198,13 @@ def portfolio(frame: pl.DataFrame, *, as_of: datetime) -> Figure:
         ("planned", [row for row in undone if row["due_on"] >= today], "due_on", "diamond-open", INK, 9),
         ("overdue", [row for row in undone if row["due_on"] < today], "due_on", "diamond-x-open", WARN, 11),
     ):
-        told = [f"{row['gate_label']}<br>{row['label']}<br>{words} {day(row[at])}" for row in mine]
-        places = [names[row["label"]] for row in mine]
-        marks = dots_at([iso(row[at]) for row in mine], places, told, [row["gate_id"] for row in mine])
+        marks = dots_at(
+            [iso(row[at])[:10] for row in mine],
+            [names[row["label"]] for row in mine],
+            [row["gate_label"] for row in mine],
+            [row["gate_id"] for row in mine],
+            f"%{{text}}<br>%{{y}}<br>{words} {on_day('x')}",
+        )
         drawn = look(colour, symbol, size) | {"line": {"width": 1.6, "color": colour}}
         data.append({**marks, "marker": drawn, "name": words})
     layout = with_legend(rows_template(list(names.values()), ""))
@@ -232,7 +238,7 @@ def forecasts(frame: pl.DataFrame, *, gates: Sequence[str]) -> Figure:
         data.append({
             "type": "scatter", "mode": "lines+markers", "x": [iso(at) for at in mine["reported_on"]],
             "y": [iso(at) for at in mine["forecast_on"]], "text": told, "name": short(gate, 22),
-            "customdata": [[gate]] * mine.height,
+            "ids": [gate] * mine.height,
             "line": {"color": colour, "width": 1.8, "shape": "hv", "dash": DASHES[place % len(DASHES)]},
             "marker": {"color": colour, "size": [10 if a else 6 for a in mine["is_actual"]],
                        "symbol": ["diamond" if a else SYMBOLS[place % len(SYMBOLS)] for a in mine["is_actual"]]},
@@ -272,11 +278,12 @@ _LANE_LOOKS = {
 
 
 def story(frame: pl.DataFrame, *, as_of: datetime, is_running: bool = True) -> Figure:
-    """Everything that happened to a project, a lane for each kind: `id`, `lane`, `at`, `what`."""
+    """The newest of what happened to a project, a lane for each kind: `id`, `lane`, `at`, `what`."""
+    frame = frame.sort("at").tail(MOST_MARKS)
     lanes = [lane for lane in LANES if lane in set(frame["lane"])][::-1]
     data = []
     for lane in lanes:
-        mine = frame.filter(pl.col("lane") == lane).head(MOST_MARKS // len(LANES)).to_dicts()
+        mine = frame.filter(pl.col("lane") == lane).to_dicts()
         told = [f"{day(row['at'])}<br>{row['what']}" for row in mine]
         marks = dots_at([iso(row["at"]) for row in mine], [lane] * len(mine), told, [str(row["id"]) for row in mine])
         colour, symbol = _LANE_LOOKS[lane]

@@ -95,9 +95,10 @@ def _spread(answer: pl.DataFrame, by: str, part: str, parts: list[str]) -> pl.Da
 
 def _unbilled(reading: Reading) -> None:
     rows = reading.rows("B10").sort("age_days", descending=True, nulls_last=True)
-    words = (
-        f"A mark per gate or change order, n = {rows.height:,}; choose one to see it alone. The list is oldest first"
-    )
+    drawn = rows.filter(pl.col("age_days").is_not_null() & (pl.col("amount") > 0)).height
+    thinned = f", the {MOST_MARKS} largest drawn" if drawn > MOST_MARKS else ""
+    words = f"A mark per gate or change order, n = {rows.height:,}{thinned}; choose one to see it alone. "
+    words += "The list is oldest first"
     row = explain.section(reading, "Approved, not billed: each", words, "B10", key="unbilled")
     if rows.is_empty():
         layout.nothing(reading, "Everything approved has been billed.")
@@ -106,7 +107,7 @@ def _unbilled(reading: Reading) -> None:
     chosen = charts.chart(
         reading,
         "unbilled",
-        frame.select("id", *UNBILLED),
+        frame.select("id", *UNBILLED).sort("amount", descending=True, nulls_last=True, maintain_order=True),
         lambda f: figures.amount_by_age(
             f, x="Days since approval", y=f"Not billed ({reading.currency}, logarithmic)", currency=reading.currency
         ),

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from dashboard import charts, export, layout, timelines
+from dashboard import charts, export, layout, picking, timelines
 from dashboard.data import Condition, Reading, catalogue
 from dashboard.export import Sheets, Table
 from dashboard.filters import code
@@ -66,6 +66,7 @@ def _choose(reading: Reading) -> str | None:
         names = {linked: everyone[linked], **names}
     if not names:
         return None
+    names = picking.offered(names, "pick_one_client", "clients", (linked, st.session_state.get("pick_one_client")))
     if linked and st.session_state.get("linked_client") != linked:
         st.session_state["pick_one_client"] = linked
     elif st.session_state.get("pick_one_client") not in names:
@@ -98,7 +99,7 @@ def _asked(reading: Reading, client_id: str) -> pl.DataFrame:
         ("client_id", "=", client_id), ("is_client_visible", "=", True), ("status", "=", "awaiting_decision"),
         ("approver_side", "=", "client"),
     )  # fmt: skip
-    return reading.store.table("gates", ASKED, only=only, order=("-waiting_days",))
+    return reading.store.table("gates", ["project_id", *ASKED], only=only, order=("-waiting_days",))
 
 
 def _papers(reading: Reading, client_id: str) -> pl.DataFrame:
@@ -108,12 +109,14 @@ def _papers(reading: Reading, client_id: str) -> pl.DataFrame:
         ("is_ready", "=", False),
         ("received_at", "is null", None),
     )
-    return reading.store.table("gate_documents", PAPERS, only=only, order=("-is_missing", "project", "gate_label"))
+    order = ("-is_missing", "project", "gate_label")
+    return reading.store.table("gate_documents", ["project_id", *PAPERS], only=only, order=order)
 
 
 def _bills(reading: Reading, client_id: str) -> pl.DataFrame:
     only: tuple[Condition, ...] = (("client_id", "=", client_id), ("is_billed", "=", True))
-    return reading.store.table("invoices", BILLS, only=only, order=("-open_amount_local", "-issued_at"))
+    order = ("-open_amount_local", "-issued_at")
+    return reading.store.table("invoices", ["project_id", *BILLS], only=only, order=order)
 
 
 def _facts(
@@ -184,16 +187,22 @@ def _timeline(reading: Reading, client_id: str, gates: pl.DataFrame) -> None:
     reading.sheets.tables.clear()  # what the figure needs is more than the client is shown
     apart = charts.told_apart(gates).with_columns(pl.col("label").alias("project"), pl.col("status").replace(SEEN))
     apart = apart.filter(pl.col("gate_id").is_in(chosen)) if chosen else apart
-    shown = apart.select(GATES).sort("project", "sequence", maintain_order=True)
+    listed = apart.sort("project", "sequence", maintain_order=True)
     charts.ledger(
         reading,
-        shown,
+        listed.select(GATES),
         key="client_milestones",
         mart="gates",
         names={"sequence": "No.", "gate_label": "Milestone"},
         at=layout.tools(),
         title="Milestones",
+        projects=_led_to(reading, listed),
     )
+
+
+def _led_to(reading: Reading, frame: pl.DataFrame) -> pl.Series | None:
+    """The projects that rows lead to, for a viewer who has a page of each: the file to share names none."""
+    return frame["project_id"] if reading.store.sight.role != "client" else None
 
 
 def _list(reading: Reading, frame: pl.DataFrame, *, title: str, words: str, none: str, key: str) -> None:
@@ -201,7 +210,10 @@ def _list(reading: Reading, frame: pl.DataFrame, *, title: str, words: str, none
     if frame.is_empty():
         layout.empty(none, "There is nothing to do here.")
         return
-    charts.ledger(reading, frame, key=f"client_{key}", names=CALLED, at=row, title=title)
+    charts.ledger(
+        reading, frame.drop("project_id"), key=f"client_{key}", names=CALLED, at=row, title=title,
+        projects=_led_to(reading, frame),
+    )  # fmt: skip
 
 
 def _benchmark(reading: Reading, client_id: str) -> None:

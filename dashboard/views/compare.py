@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import polars as pl
 import streamlit as st
 
-from dashboard import charts, explain, figures, layout, tiles
+from dashboard import charts, explain, figures, layout, picking, tiles
 from dashboard.charts import Mark
 from dashboard.data import Reading, catalogue
 from dashboard.export import Table
@@ -120,11 +120,13 @@ def _multiples(reading: Reading, playbook: str) -> None:
 def _two(reading: Reading) -> None:
     counted = reading.answer("F1", "client_id").filter(pl.col("n") > 0).sort("n", descending=True)
     names = reading.names()
-    ids = [client for client in counted["client_id"].to_list() if client in names]
+    every = [client for client in counted["client_id"].to_list() if client in names]
     layout.section("Two clients", "Each number as on its own page, under the filters above but the client")
-    if len(ids) < 2:
+    if len(every) < 2:
         layout.nothing(reading, "It takes two clients with finished gates.")
         return
+    kept = (st.session_state.get("two_one"), st.session_state.get("two_other"), *every[:2])
+    ids = [*picking.offered({client: names[client] for client in every}, "two", "clients", kept)]
     left, right = st.columns(2)
     one = left.selectbox("One", ids, index=0, key="two_one", format_func=names.__getitem__)
     other = right.selectbox("The other", ids, index=1, key="two_other", format_func=names.__getitem__)

@@ -76,8 +76,6 @@ def _axis(reading: Reading) -> str:
 
 
 def _aging(reading: Reading) -> None:
-    words = "A mark per open gate against P50, P85, P95 of approved gates of its kind, whenever approved. Elapsed days"
-    row = explain.section(reading, "Open gates against the past", words, "F12")
     frame = (
         reading.rows("F12")
         .select(
@@ -89,13 +87,16 @@ def _aging(reading: Reading) -> None:
         )
         .sort("group", "value", descending=[False, True])
     )
-    if frame.height > MOST_MARKS:
-        layout.caption("Of a kind with very many open gates, the oldest.")
+    most = MOST_MARKS // max(1, frame["group"].n_unique())
+    drawn = frame.group_by("group", maintain_order=True).head(most) if frame.height > MOST_MARKS else frame
+    words = "A mark per open gate against P50, P85, P95 of approved gates of its kind, whenever approved. Elapsed days"
+    words += f". {drawn.height:,} of {frame.height:,} drawn, the oldest of each kind" if drawn is not frame else ""
+    row = explain.section(reading, "Open gates against the past", words, "F12")
     past = reading.answer("F12p", "gate").rename({"gate": "label"})
     chosen = charts.chart(
         reading,
         "aging",
-        frame,
+        drawn,
         lambda f: figures.open_against_past(f, past, axis="Age (elapsed days)"),
         alt="Age of each open gate against percentiles of approved gates of its kind",
         at=row,

@@ -7,7 +7,8 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from dashboard import charts, explain, layout, timelines
+from dashboard import charts, explain, layout, picking, timelines
+from dashboard.chart_template import MOST_MARKS
 from dashboard.data import Reading, mart_columns
 from dashboard.filters import code
 from dashboard.numbers import ABSENT, day, plain
@@ -105,8 +106,9 @@ def _story(reading: Reading, project_id: str) -> None:
         told.append(rows.select(pl.lit(lane).alias("lane"), pl.col(at).cast(pl.Datetime("us")).alias("at"),
                                 said.str.replace_all("_", " ").alias("what"), link))  # fmt: skip
     frame = pl.concat(told).sort("at").with_row_index("id")
+    drawn = f", the newest {MOST_MARKS} of them drawn" if frame.height > MOST_MARKS else ""
     row = layout.section(
-        "The whole story", f"Everything on record, n = {frame.height:,}; a lane for each kind, times in UTC"
+        "The whole story", f"Everything on record, n = {frame.height:,}{drawn}; a lane for each kind, times in UTC"
     )
     last = max((one for one in frame["at"]), default=None)
     is_running = last is None or (reading.as_of.replace(tzinfo=None) - last).days < QUIET
@@ -130,11 +132,12 @@ def _choose(reading: Reading) -> str | None:
     offered = reading.table("projects", ["project_id", "project", "client", "firm"], order=("client", "project"))
     linked = _linked(reading)
     if linked and linked not in offered["project_id"]:
-        found = reading.of_project("projects", ["project_id", "project", "client", "firm"], linked)
-        offered = pl.concat([found, offered])
+        there = reading.of_project("projects", ["project_id", "project", "client", "firm"], linked)
+        offered = pl.concat([there, offered])
     if offered.is_empty():
         return None
-    names = {r["project_id"]: f"{r['client']} · {r['project']}" for r in offered.to_dicts()}
+    found = {r["project_id"]: f"{r['client']} · {r['project']}" for r in offered.to_dicts()}
+    names = picking.offered(found, "pick_project", "projects", (linked, st.session_state.get("pick_project")))
     if linked in names and st.session_state.get("linked_project") != linked:
         st.session_state["pick_project"] = linked
     elif st.session_state.get("pick_project") not in names:

@@ -190,7 +190,7 @@ def test_a_curve_begins_with_everything_unfinished_and_only_one_alone_has_a_band
 
 
 def test_a_curve_has_a_mark_where_half_are_finished() -> None:
-    marks = {trace["customdata"][0][0]: trace["x"] for trace in DRAWN["survival"]["data"] if "customdata" in trace}
+    marks = {trace["ids"][0]: trace["x"] for trace in DRAWN["survival"]["data"] if "ids" in trace}
     assert marks == {"x": [4.0], "y": [2.0]}
 
 
@@ -202,8 +202,8 @@ def test_lines_are_told_apart_by_dash_and_mark_and_named_at_their_ends() -> None
 
 def test_an_overdue_gate_is_crossed_and_a_planned_one_is_hollow() -> None:
     marks = {trace.get("name"): trace for trace in DRAWN["portfolio"]["data"]}
-    assert (marks["overdue"]["customdata"], marks["overdue"]["marker"]["symbol"]) == ([["g2"]], "diamond-x-open")
-    assert marks["approved"]["customdata"] == [["g1"]]
+    assert (marks["overdue"]["ids"], marks["overdue"]["marker"]["symbol"]) == (["g2"], "diamond-x-open")
+    assert marks["approved"]["ids"] == ["g1"]
 
 
 def test_long_names_stand_on_two_lines_and_no_two_rows_share_one() -> None:

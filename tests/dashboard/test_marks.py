@@ -60,7 +60,10 @@ def opened(monkeypatch: pytest.MonkeyPatch, open_page: Open, full: Path) -> Call
 
         def choose(drawn: Any, key: str, alt: str) -> list[str]:
             assert alt
-            seen.figures[key] = drawn if isinstance(drawn, dict) else drawn.to_dict()
+            shown = drawn.to_dict()
+            assert not any("ids" in trace for trace in shown["data"])  # they are never sent
+            marks = zip(shown["data"], drawn.ids, strict=True)
+            seen.figures[key] = {**shown, "data": [{**trace, "ids": own} for trace, own in marks]}
             return pick(key, seen.figures[key])
 
         def noted_chart(reading: Reading, key: str, *given: Any, **named: Any) -> list[str]:
@@ -85,9 +88,9 @@ def opened(monkeypatch: pytest.MonkeyPatch, open_page: Open, full: Path) -> Call
 def ids(figure: Figure) -> list[str]:
     """What the marks that can be seen are chosen by: a bar of no length cannot."""
     return [
-        str(one[0])
+        one
         for trace in figure["data"]
-        for one, length in zip(trace.get("customdata", ()), trace.get("x", ()), strict=False)
+        for one, length in zip(trace["ids"], trace.get("x", ()), strict=False)
         if length != 0 or trace["type"] != "bar"
     ]
 
@@ -120,25 +123,24 @@ def test_the_rows_behind_a_week_are_as_many_as_its_bar_is_high(opened: Any) -> N
 def test_the_rows_behind_a_band_are_all_that_reached_its_state_by_then(opened: Any) -> None:
     _, seen = opened("flow", lambda key, figure: [ids(figure)[-20]] if key == "cumulative" else [])
     band = seen.figures["cumulative"]["data"][-1]
-    assert parts_of(band["customdata"][-20][0])[0] == "approved"
+    assert parts_of(band["ids"][-20])[0] == "approved"
     assert seen.lists["behind_cumulative"].height == band["y"][-20]
 
 
 def test_the_rows_behind_a_bin_are_those_it_counts(opened: Any) -> None:
-    _, seen = opened("billing", lambda key, figure: [max(figure["data"][1]["customdata"], key=_count)[0]]
-                       if key == "lag" else [])  # fmt: skip
-    fullest = max(seen.figures["lag"]["data"][1]["customdata"], key=_count)
-    assert seen.lists["behind_lag"].height == _count(fullest) > 1
+    _, seen = opened("billing", lambda key, figure: [_fullest(figure)[1]] if key == "lag" else [])
+    assert seen.lists["behind_lag"].height == _fullest(seen.figures["lag"])[0] > 1
 
 
-def _count(bin_: list[str]) -> int:
-    return int(bin_[2].rsplit(", ", 1)[1])
+def _fullest(figure: Figure) -> tuple[int, str]:
+    """Of the bins after approval the one with most, and what it is chosen by."""
+    bins = figure["data"][1]
+    told = [int(one[1].rsplit(", ", 1)[1]) for one in bins["customdata"]]
+    return max(zip(told, bins["ids"], strict=True))
 
 
 def test_the_rows_behind_a_part_of_a_stack_add_up_to_it(opened: Any) -> None:
-    _, seen = opened(
-        "billing", lambda key, figure: [figure["data"][-1]["customdata"][-1][0]] if key == "by_owner" else []
-    )
+    _, seen = opened("billing", lambda key, figure: [figure["data"][-1]["ids"][-1]] if key == "by_owner" else [])
     part = seen.figures["by_owner"]["data"][-1]
     assert part["x"][-1] > 0
     assert float(seen.lists["behind_by_owner"]["amount"].sum()) == pytest.approx(part["x"][-1])
