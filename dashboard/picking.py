@@ -26,8 +26,9 @@ def offered(names: Mapping[str, str], key: str, counted: str, keep: Sequence[str
     )  # fmt: skip
     words = str(sought or "").lower().split()
     found = [one for one, name in names.items() if all(word in name.lower() for word in words)] if words else [*names]
-    kept = [one for one in keep if one is not None and one in names]
-    shown = list(dict.fromkeys([*kept, *found[: OFFERED - len(kept)]]))
+    kept = dict.fromkeys(one for one in keep if one is not None and one in names)
+    listed = {*kept, *[one for one in found if one not in kept][: OFFERED - len(kept)]}
+    shown = [one for one in names if one in listed]
     if words and not found:
         caption(f"None of {grouped(len(names), 0)} {counted} has these words.")
     elif len(found) > OFFERED:
