@@ -108,7 +108,8 @@ def of_catalogue() -> Iterator[Site]:
         for number, way in enumerate(_expressions(body)):
             tree = sqlglot.parse_one(str(_at(body, way)), dialect="duckdb")
             for place, operator in _places(tree):
-                if operator != "column nulled":
+                adds_nothing = operator == "else dropped" and way[-1] == "sum" and place == 0  # a sum adds null as 0
+                if operator != "column nulled" and not adds_nothing:
                     yield Site(
                         path, name, operator, 1000 * number + place, _in_measure(path, name, way, place, operator)
                     )

@@ -410,8 +410,22 @@ def test_what_the_client_does_not_hold_of_a_gate_counts_as_the_firms(world: Worl
 
 def test_a_gate_one_of_whose_invoices_was_written_off_ends_there(world: World) -> None:
     lost = invoice(status="uncollectible", recorded_at="2026-03-04T12:00:00Z")
-    gate = one(world(milestone_events=HANDED, invoices=[lost], invoice_lines=[line("l1")]), "billable_gates")
+    bills = [lost, invoice("i2", total="100.00")]
+    lines = [line("l1", amount="300.00"), line("l2", invoice="i2", amount="100.00")]
+    gate = one(world(milestone_events=HANDED, invoices=bills, invoice_lines=lines), "billable_gates")
     assert (gate["is_written_off"], gate["cash_ended_days"], gate["cash_cycle_days"]) == (True, 60, None)
+
+
+def test_a_gate_of_which_nothing_was_billed_is_not_written_off_and_waits_on(world: World) -> None:
+    con = world(milestone_events=HANDED)
+    assert (one(con, "billable_gates")["is_written_off"], asked(con, "B3")["open_n"]) == (False, 1)
+
+
+def test_an_invoice_written_off_at_a_time_nobody_knows_is_written_off(world: World) -> None:
+    assert (
+        one(world(invoices=[invoice(status="uncollectible", recorded_at=None)]), "invoices")["status"]
+        == "uncollectible"
+    )
 
 
 # Behind the plan

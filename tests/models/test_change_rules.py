@@ -197,6 +197,14 @@ def test_a_change_order_for_its_gate_covers_a_revision_from_its_approval_on(
     assert value(con, "C5n") == (0.0 if was_covered else 1.0)
 
 
+def test_a_refusal_within_a_revision_is_no_further_revision(world: World) -> None:
+    refused = events("g1", *[("submitted", "2026-05-12T12:00:00Z"), ("changes_requested", "2026-05-13T12:00:00Z")])
+    told = [{**event, "source_key": f"again-{n}"} for n, event in enumerate(refused)]
+    con = world(milestones=[LOCK], milestone_events=[*REOPENED, *told])
+    assert one(con, "gates")["attempt_count"] == 3
+    assert one(con, "unplanned_work")["kind"] == "revision"
+
+
 def test_of_several_change_orders_for_a_gate_the_first_covers_its_revision(world: World) -> None:
     covers = [
         order("o1", milestone="g1", decided_at="2026-05-20T12:00:00Z"),

@@ -232,6 +232,7 @@ def test_hand_off_latency_keeps_a_start_before_the_approval_as_negative(world: W
     handoffs = [
         {"source_key": "h1", "milestone": "g1", "to_team": "build", "started_at": day(4), "notified_at": day(6)},
         {"source_key": "h2", "milestone": "g1", "to_team": "care", "notified_at": day(5, "18:00:00")},
+        {"source_key": "h3", "milestone": "g1", "to_team": "sales"},
     ]
     con = world("2026-01-15T12:00:00", milestone_events=events("g1", ("approved", day(5))), handoffs=handoffs)
     early, waiting = one(con, "handoffs", "source_key = 'h1'"), one(con, "handoffs", "source_key = 'h2'")
@@ -242,6 +243,8 @@ def test_hand_off_latency_keeps_a_start_before_the_approval_as_negative(world: W
         10.0,
         0.25,
     )
+    ages = con.execute("select notify_age_days, accept_age_days from marts.handoffs order by handoff_id").fetchall()
+    assert ages == [(None, 9.0), (None, 9.75), (10.0, None)]
 
 
 def test_a_document_is_ready_when_there_and_valid_at_the_first_submission(world: World) -> None:

@@ -228,7 +228,7 @@ MADE: dict[str, tuple[Cells, dict[str, Cells]]] = {
     ),
     "invoices": (
         {"status": "open", "kind": "invoice", "is_billed": True, "issued_at": MAY, "total_amount_local": 100,
-         "open_amount": 100, "waiting_days": 57.0, "aging_bucket": "not due"},
+         "open_amount": 100, "waiting_days": 57.0, "days_past_due": 5, "aging_bucket": "1–30"},
         {
             "plain": {},
             "draft": {"status": "draft", "is_billed": False, "open_amount": 0, "aging_bucket": None},
@@ -237,6 +237,7 @@ MADE: dict[str, tuple[Cells, dict[str, Cells]]] = {
             "below nothing": {"total_amount_local": -1, "open_amount": -1},
             "of nothing": {"total_amount_local": 0, "open_amount": 0},
             "of one": {"total_amount_local": 1, "open_amount": 1},
+            "due today": {"days_past_due": 0, "aging_bucket": "not due"},
             "paid": {"status": "paid", "open_amount": 0, "cash_days": 9.0, "waiting_days": None},
             "with nothing to pay": {"status": "paid", "open_amount": 0, "waiting_days": None},
             "lost": {"status": "uncollectible", "open_amount": 0, "lost_days": 9.0, "waiting_days": None},
@@ -505,7 +506,7 @@ LEFT_OUT: dict[str, tuple[int, dict[str, list[str] | int]]] = {
     "B1g": (8, {"not approved": ["cancelled", "open", "waived"], "billed by deposits alone": ["billed by deposits"]}),
     "B1f": (8, {"not approved": ["cancelled", "open", "waived"], "billed by deposits alone": ["billed by deposits"]}),
     "B1c": (8, {"not approved": ["cancelled", "open", "waived"], "billed by deposits alone": ["billed by deposits"]}),
-    "B2": (4, {
+    "B2": (5, {
         "draft or void invoice": ["draft", "unknown"],
         "credit note": ["below nothing", "credit note", "of nothing"],
         "nothing to pay": ["with nothing to pay"],
@@ -523,12 +524,12 @@ LEFT_OUT: dict[str, tuple[int, dict[str, list[str] | int]]] = {
         "not paid in full": ["not billed", "not paid"],
         "start not known": ["without a start"],
     }),
-    "B4": (1, {"no due date": ["without a due date"]}),
+    "B4": (3, {"no due date": ["without a due date"]}),
     "B5": (2, {"after the window": ["after"]}),
     "B6": (2, {"after the window": ["after"]}),
     "B7": (2, {"after the window": ["after"]}),
     "B7d": (2, {"after the window": ["after"]}),
-    "B8": (6, {
+    "B8": (7, {
         "draft": ["draft"],
         "nothing open": ["lost", "nothing", "of an amount unknown", "of nothing", "paid", "with nothing to pay"],
     }),

@@ -58,6 +58,7 @@ def test_an_open_gate_has_nothing_unbilled(world: World) -> None:
         {"status": "draft", "issued_at": None},
         {"status": "void", "voided_at": "2026-01-20T12:00:00Z"},
         {"status": "void"},
+        {"status": "void", "recorded_at": None},
     ],
 )
 def test_drafts_and_voided_invoices_bill_nothing(world: World, told: dict[str, Any]) -> None:
@@ -341,6 +342,8 @@ def test_a_projects_steps_from_contract_to_cash(world: World) -> None:
             "pending_change_amount",
             "invoiced_amount",
             "paid_amount",
+            "late_change_amount",
+            "locked_contract_amount",
         )
     }
     assert told == {
@@ -350,8 +353,15 @@ def test_a_projects_steps_from_contract_to_cash(world: World) -> None:
         "pending_change_amount": 55.0,
         "invoiced_amount": 400.0,
         "paid_amount": 150.0,
+        "late_change_amount": 0.0,  # no lock is recorded
+        "locked_contract_amount": 1070.0,
     }
     assert row["change_order_count"] == 4
+
+
+def test_a_project_whose_status_nobody_tells_is_planned_until_its_kickoff_and_then_active(world: World) -> None:
+    assert one(world(), "projects")["status"] == "active"
+    assert one(world(projects=[{**PROJECT, "kickoff_at": None}]), "projects")["status"] == "planned"
 
 
 def test_an_invoice_in_another_currency_counts_in_the_contracts(world: World) -> None:

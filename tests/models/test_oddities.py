@@ -57,6 +57,17 @@ def test_records_in_order_are_not_listed(world: World) -> None:
     assert listed(world(**IN_ORDER)) == []
 
 
+def test_what_falls_on_one_instant_is_in_order(world: World) -> None:
+    at = "2026-03-10T12:00:00Z"
+    told: dict[str, Any] = {
+        "invoices": [{**INVOICE, "status": "void", "voided_at": at}],
+        "payments": [{**PAYMENT, "received_at": at}],
+        "change_orders": [{**ORDER, "requested_at": at, "submitted_at": at, "decided_at": at}],
+        "handoffs": [{**HANDOFF, "notified_at": at, "accepted_at": at}],
+    }
+    assert [row for row in listed(world(**{**IN_ORDER, **told})) if row[1] == "out of order in time"] == []
+
+
 @pytest.mark.parametrize(
     ("odd", "entry"),
     [
