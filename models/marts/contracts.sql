@@ -62,8 +62,8 @@ bills as (
         invoices.total_amount,
         invoices.tax_amount,
         invoices.retained_amount,
-        case when invoices.status <> 'draft' then invoices.paid_amount else 0 end as paid_amount,
-        case when invoices.status <> 'draft' then invoices.open_amount else 0 end as open_amount,
+        case when invoices.status <> 'draft' then invoices.paid_amount end as paid_amount,
+        case when invoices.status <> 'draft' then invoices.open_amount end as open_amount,
         case
             when invoices.currency = labels.currency
                 then

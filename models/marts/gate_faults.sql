@@ -158,12 +158,12 @@ resent as (
         record_id,
         count(*) as record_count,
         min(reject_detail) as detail,
-        min(source) as source,
-        min(source_key) as source_key,
+        source,
+        source_key,
         min(source_url) as source_url
     from set_aside
     where reject_reason in ('orphan', 'duplicate') and (known_at is null or known_at <= $as_of)
-    group by gate_id, reject_reason, entity, record_id
+    group by gate_id, reject_reason, entity, record_id, source, source_key
 ),
 
 last_pulls as (

@@ -54,7 +54,7 @@ turns as (
         attempt,
         0 as step,
         case when attempt = 1 then 'in_progress' else 'changes_requested' end as state,
-        least(began_at, coalesce(submitted_at, began_at), coalesce(decided_at, began_at)) as entered_at
+        least(began_at, submitted_at, decided_at) as entered_at
     from marts.gate_attempts
     union all
     select

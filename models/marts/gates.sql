@@ -426,11 +426,11 @@ select
     measured.previous_approved_at,
     measured.has_gate_before,
     case
-        when measured.status = 'approved' and measured.approved_at >= measured.previous_approved_at
+        when measured.approved_at >= measured.previous_approved_at
             then days_between(measured.previous_approved_at, measured.approved_at)
     end as phase_days,
     case
-        when measured.status = 'approved' and measured.approved_at >= measured.previous_approved_at
+        when measured.approved_at >= measured.previous_approved_at
             then clocks.phase_working_days
     end as phase_working_days,
     case when measured.is_open then days_between(measured.previous_approved_at, $as_of) end as phase_age_days,
