@@ -99,6 +99,8 @@ def drawn(count: int, seed: int, only: Sequence[str]) -> Iterator[Mutant]:
     """So many mutants by chance, the same for the same seed, whatever else there is to break."""
     left_out = {name for group in yaml_text.parsed(EQUIVALENT.read_text("utf-8")) for name in group["mutants"]}
     by_chance = sorted(sites(), key=lambda site: hashlib.sha256(f"{seed} {site.name}".encode()).digest())
+    if stale := left_out - {site.name for site in by_chance}:
+        raise SystemExit(f"{EQUIVALENT.name} names what can no longer be broken: {', '.join(sorted(stale))}")
     wanted = (one for one in by_chance if one.name not in left_out and all(word in one.name for word in only))
     yield from islice((mutant for site in wanted if (mutant := site.made()) is not None), count)
 
