@@ -154,6 +154,8 @@ def row_names(labels: Sequence[str | None]) -> list[str]:
 def _on_two_lines(text: str) -> str:
     if len(text) <= LINE + 4:
         return text
+    if text.count(" · ") == 1:  # two names break between them
+        return "<br>".join(short(name, LINE + 4) for name in text.split(" · "))
     words, first = text.split(" "), ""
     while words and len(f"{first} {words[0]}".strip()) <= LINE:
         first = f"{first} {words.pop(0)}".strip()

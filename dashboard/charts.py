@@ -28,7 +28,7 @@ from models.measure import Bucket, Clock, Measure
 
 KEPT_FIGURES, KEPT_FIGURES_BYTES = 400, 48 * 2**20
 ROW = 32.8125  # px, a table's row: 2.1875 rem of the theme's 15 px
-LISTED = 120  # rows of a table that are sent to the browser
+LISTED = 180  # rows of a table that are sent to the browser
 TALLEST = 413  # px, eleven rows and a half: the half says that there are more
 _CHART = {"displayModeBar": False, "responsive": True, "scrollZoom": False, "showTips": False}
 # Vocabularies, written_so.
@@ -248,20 +248,21 @@ def ledger(
     at: DeltaGenerator,
     title: str | None = None,
     projects: pl.Series | None = None,
+    most: int | None = None,
 ) -> None:
     """Rows as a table with units in the headings, the mart's own words as help, a link to each project; CSV in `at`.
 
     `title` names the table in the page's files; "" leaves it out of them. `projects` are the ids of the rows' projects
-    where they lead there and no file may name them.
+    where they lead there and no file may name them. `most` rows are sent to the browser, `LISTED` where it is not told.
     """
     if title != "":
         reading.sheets.tables.append(Table(title or key.replace("_", " ").capitalize(), "", frame))
-    listed = frame.head(LISTED)
+    listed = frame.head(min(most or LISTED, LISTED))
     shown = _with_links(reading, listed.with_columns(_as_written(listed)), projects)
     shown = shown.drop(name for name in _HIDDEN if name in shown.columns)
     columns = {column: _column(reading, column, frame, mart, names or {}) for column in shown.columns}
     columns |= {
-        "open": st.column_config.LinkColumn("Project", display_text="Open", width="small", help="The project's page")
+        "open": st.column_config.LinkColumn("Page", display_text="open", width="small", help="The project's page")
     }
     columns |= {"source_url": st.column_config.LinkColumn("Source", display_text="record", width="small")}
     columns |= {"source_place": st.column_config.Column("Source", width="small")}
@@ -276,7 +277,8 @@ def ledger(
         placeholder=ABSENT,
     )
     if listed.height < frame.height:
-        caption(f"The first {LISTED:,} of {plural(frame.height, 'row')} as they are sorted; all of them in the files.")
+        whole = plural(frame.height, "row")
+        caption(f"The first {listed.height:,} of {whole} as they are sorted; all of them in the files.")
     as_csv(frame, key=key, at=at)
 
 

@@ -46,7 +46,7 @@ from dashboard.chart_template import (
     template,
     with_legend,
 )
-from dashboard.numbers import absence, interval, plain, worded
+from dashboard.numbers import absence, interval, plain, whose, worded
 
 _BETWEEN = "\x1f"  # stands in no record's text
 
@@ -178,7 +178,7 @@ def amount_by_age(frame: pl.DataFrame, *, x: str, y: str, currency: str) -> Figu
         marks = dots_at(
             rounded(r["age_days"] for r in mine),
             rounded(r["amount"] for r in mine),
-            [f"{r['gate_label']}<br>{r['client']} · {r['project']}" for r in mine],
+            [f"{r['gate_label']}<br>{whose(r['client'], r['project'])}" for r in mine],
             [str(r.get("id", "")) for r in mine],
             f"%{{text}}<br>{currency} %{{y:,.0f}}, {in_days('x')}",
         )
@@ -196,15 +196,16 @@ def bars(
 ) -> Figure:
     """A bar per `label` with its `value` written at its end; labels in `warn` get the colour of attention and a mark.
 
-    `sign` is written behind each label, such as a unit.
+    `sign` is written behind each label with a number, such as a unit.
     """
     rows = from_top(frame)
     urgent = set(warn)
-    labels = row_names([f"{row['label']}{sign}" if row["label"] else None for row in rows])
+    labels = row_names([f"{row['label']}{sign if any(map(str.isdigit, row['label'])) else ''}"
+                        if row["label"] else None for row in rows])  # fmt: skip
     names = [f"{'▲ ' if row['label'] in urgent else ''}{label}" for row, label in zip(rows, labels, strict=True)]
     values = [number(row["value"]) for row in rows]
     layout = _written_rows(names, axis)
-    layout["bargap"] = 0.4
+    layout["bargap"] = 0.4 if len(names) > 1 else 0.6  # one bar alone is no wall
     low, high = min(0.0, *(v or 0.0 for v in values)), max(0.0, *(v or 0.0 for v in values))
     if high > low:  # room for the words at a bar's end
         room = 0.22 * (high - low)

@@ -13,10 +13,10 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-import streamlit
+import streamlit as st
 
 HERE = Path(__file__).resolve().parent
-SCRIPTS = Path(streamlit.__file__).parent / "static" / "static" / "js"
+SCRIPTS = Path(st.__file__).parent / "static" / "static" / "js"
 FOR_WORDS = (
     "Html",
     "Selectbox",
@@ -26,6 +26,11 @@ FOR_WORDS = (
 FOR_FIGURES = ("PlotlyChart",)  # fetched, and run no sooner than a figure comes
 NOT_OURS = b'href="./static/media/SourceSans'  # Streamlit's own typeface, which no page uses
 TYPEFACE = '<link rel="preload" href="./app/static/inter.woff2" as="font" type="font/woff2" crossorigin>'
+THEMES = ("light", "dark")
+STREAMLITS = (
+    ("#262730", "#fafafa"),
+    ("#e6eaf1", "#31333f"),
+)  # words and lines of no place
 AS_KEPT = (b"accept-encoding", b"if-none-match", b"if-modified-since", b"range")  # of the page as Streamlit has it
 _Message = MutableMapping[str, Any]
 _Send = Callable[[_Message], Awaitable[None]]
@@ -40,7 +45,26 @@ def stands() -> bool:
 
 @cache
 def style() -> str:
-    return (HERE / "theme.css").read_text("utf-8")
+    return (HERE / "theme.css").read_text("utf-8") + "".join(_figures_colours())
+
+
+def _figures_colours() -> Iterator[str]:
+    """A figure that stands takes the colours of the theme that its reader changes to: Streamlit paints it only once."""
+    pairs = [
+        *zip(*(st.get_option(f"theme.{theme}.chartCategoricalColors") or () for theme in THEMES), strict=True),
+        tuple(st.get_option(f"theme.{theme}.backgroundColor") or "" for theme in THEMES),
+        *STREAMLITS,
+    ]
+    for light, dark in pairs:
+        for painted in ("fill", "stroke"):
+            either = ", ".join(f'[style*="{painted}: {_as_painted(one)}"]' for one in (light, dark) if one)
+            if either:
+                yield f".js-plotly-plot :is({either}) {{ {painted}: light-dark({light}, {dark}) !important; }}\n"
+
+
+def _as_painted(colour: str) -> str:
+    """ "#1f57b0" as a browser writes it: "rgb(31, 87, 176)" """
+    return "rgb({}, {}, {})".format(*bytes.fromhex(colour.removeprefix("#")))
 
 
 class FirstPaint:

@@ -141,6 +141,13 @@ def absence(note: str | None) -> str:
     return next((one for one in notes if one == "P50 not reached"), notes[0])
 
 
+def whose(client: str | None, project: str | None) -> str:
+    """A project and whose it is, once: many a project is named for its client."""
+    if client and project and client in project:
+        return project
+    return f"{client or 'no client'} · {project or 'no project'}"
+
+
 def plural(count: int, one: str, many: str | None = None) -> str:
     """`plural(1, "gate")` is "1 gate"."""
     return f"{grouped(count, 0)} {one if count == 1 else many or one + 's'}"

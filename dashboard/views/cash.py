@@ -73,7 +73,12 @@ def _aging(reading: Reading) -> None:
             "aging",
             frame,
             lambda f: figures.bars(
-                f, axis=f"Open balance ({reading.currency})", unit="money", currency=reading.currency, warn=overdue
+                f,
+                axis=f"Open balance ({reading.currency})",
+                unit="money",
+                currency=reading.currency,
+                warn=overdue,
+                sign=" days",
             ),
             alt="Open balance of invoices by days past due",
             at=row,

@@ -39,6 +39,7 @@ UNLINKED = [
     "source_url",
 ]
 UNBILLED = ["project_id", "gate_label", "client", "project", "firm", "approved_at", "unbilled_days", "unbilled_amount"]
+LISTED = 100  # rows of each list: there are many
 EFFECT = {"warn": "warns", "fail": "blocks publishing"}
 
 
@@ -126,7 +127,7 @@ def _rejects(reading: Reading) -> None:
     if frame.is_empty():
         layout.empty("Nothing was set aside.", "Every record received stands in a table.")
         return
-    charts.ledger(reading, frame, key="rejects", mart="rejects", at=row)
+    charts.ledger(reading, frame, key="rejects", mart="rejects", at=row, most=LISTED)
 
 
 def _faults(reading: Reading) -> None:
@@ -137,7 +138,9 @@ def _faults(reading: Reading) -> None:
     if frame.is_empty():
         layout.empty("No gate's data are at fault.", "There is nothing to mend.")
         return
-    charts.ledger(reading, frame, key="faults", mart="gate_faults", names={"detail": "What is wrong"}, at=row)
+    charts.ledger(
+        reading, frame, key="faults", mart="gate_faults", names={"detail": "What is wrong"}, at=row, most=LISTED
+    )
 
 
 def _oddities(reading: Reading) -> None:
@@ -151,7 +154,7 @@ def _oddities(reading: Reading) -> None:
         layout.empty("No record contradicts itself.", "There is nothing to mend.")
         return
     names = {"detail": "What is wrong", "subject": "Called"}
-    charts.ledger(reading, frame, key="oddities", mart="oddities", names=names, at=row)
+    charts.ledger(reading, frame, key="oddities", mart="oddities", names=names, at=row, most=LISTED)
 
 
 def _unlinked(reading: Reading) -> None:
@@ -163,7 +166,7 @@ def _unlinked(reading: Reading) -> None:
         return
     names = {"suggested_gate_label": "Gate of that amount", "suggested_project": "In project",
              "fitting_gate_count": "Gates that fit", "source_key": "Line"}  # fmt: skip
-    charts.ledger(reading, frame, key="unlinked", mart="unlinked_lines", names=names, at=row)
+    charts.ledger(reading, frame, key="unlinked", mart="unlinked_lines", names=names, at=row, most=LISTED)
 
 
 def _unbilled(reading: Reading) -> None:
@@ -174,7 +177,7 @@ def _unbilled(reading: Reading) -> None:
     if frame.is_empty():
         layout.empty("Every approved gate is invoiced in full.", "There is nothing to bill.")
         return
-    charts.ledger(reading, frame, key="unbilled", mart="billable_gates", at=row)
+    charts.ledger(reading, frame, key="unbilled", mart="billable_gates", at=row, most=LISTED)
 
 
 def _unmapped(reading: Reading) -> None:

@@ -15,7 +15,7 @@ EVERY = "All"
 
 
 def page(reading: Reading) -> None:
-    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    left, right = st.columns([4, 5], vertical_alignment="bottom")
     sought = left.text_input(
         "Search", key="sought", placeholder="Billing lag, F1, retainage, working days …", label_visibility="collapsed"
     )

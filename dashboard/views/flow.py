@@ -83,7 +83,10 @@ def _aging(reading: Reading) -> None:
             pl.col("gate_id").alias("id"),
             pl.col("gate_label").alias("group"),
             pl.col("age_days").alias("value"),
-            pl.concat_str("client", "project", separator=" · ").alias("label"),
+            pl.when(pl.col("project").str.contains(pl.col("client"), literal=True))
+            .then("project")
+            .otherwise(pl.concat_str("client", "project", separator=" · "))
+            .alias("label"),
         )
         .sort("group", "value", descending=[False, True])
     )

@@ -8,7 +8,7 @@ import streamlit as st
 from dashboard import charts, explain, figures, layout, tiles, timelines
 from dashboard.data import Reading
 from dashboard.export import Table
-from dashboard.numbers import plain
+from dashboard.numbers import plain, whose
 from dashboard.tiles import Tile
 from models.measure import Bucket
 
@@ -95,7 +95,7 @@ def _attention(reading: Reading) -> None:
     layout.project_list(
         reading,
         [
-            (r["project_id"], f"{r['what'] or 'not described'}", f"{r['kind']} · {r['client']} · {r['project']}",
+            (r["project_id"], f"{r['what'] or 'not described'}", f"{r['kind']} · {whose(r['client'], r['project'])}",
              layout.money(r["amount"], reading) if r["amount"] else "bills nothing", f"{plain(r['days'], 'days')} days")
             for r in ranked.head(LISTED).to_dicts()
         ],

@@ -11,7 +11,7 @@ from dashboard import charts, explain, layout, picking, timelines
 from dashboard.chart_template import MOST_MARKS
 from dashboard.data import Reading, mart_columns
 from dashboard.filters import code
-from dashboard.numbers import ABSENT, day, plain
+from dashboard.numbers import ABSENT, day, plain, whose
 
 GATES = [
     "gate_id", "sequence", "gate_label", "status", "owner_team", "started_at", "submitted_at", "approved_at",
@@ -136,7 +136,7 @@ def _choose(reading: Reading) -> str | None:
         offered = pl.concat([there, offered])
     if offered.is_empty():
         return None
-    found = {r["project_id"]: f"{r['client']} · {r['project']}" for r in offered.to_dicts()}
+    found = {r["project_id"]: whose(r["client"], r["project"]) for r in offered.to_dicts()}
     names = picking.offered(found, "pick_project", "projects", (linked, st.session_state.get("pick_project")))
     if linked in names and st.session_state.get("linked_project") != linked:
         st.session_state["pick_project"] = linked
@@ -162,8 +162,10 @@ def _facts(reading: Reading, fact: dict[str, Any]) -> None:
     contract = layout.money(fact["contract_amount"], reading)
     if fact["currency"] != reading.store.currency and fact["contract_amount_local"] is not None:
         contract += f" ({fact['currency']} {plain(fact['contract_amount_local'], 'money')})"
+    playbooks = layout.options_of(reading.store)["playbook"]
     pairs = [
-        ("Client", fact["client"]), ("Firm", fact["firm"]), ("Playbook", fact["playbook"].replace("_", " ")),
+        ("Client", fact["client"]), ("Firm", fact["firm"]),
+        ("Playbook", playbooks.get(fact["playbook"], fact["playbook"])),
         ("Manager", fact["manager"]), ("Status", (fact["status"] or ABSENT).replace("_", " ")),
         ("Gates approved", f"{fact['approved_gate_count']} of {fact['required_gate_count']}"),
         ("Signed", day(fact["signed_at"])), ("Kickoff", day(fact["kickoff_at"])),

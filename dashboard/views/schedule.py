@@ -8,7 +8,7 @@ import streamlit as st
 from dashboard import charts, explain, figures, layout, picking, tiles, timelines
 from dashboard.chart_template import ACCENT, MOST_LINES, OCHRE
 from dashboard.data import Reading
-from dashboard.numbers import plural
+from dashboard.numbers import plural, whose
 from dashboard.tiles import Tile
 
 LEAD = "What was planned against what happened, how forecasts moved since, and what is overdue."
@@ -117,7 +117,7 @@ def _trend(reading: Reading) -> None:
         layout.nothing(reading, "No gate's forecast date ever moved.")
         return
     projects = moved.unique("project_id", maintain_order=True)
-    found = {r["project_id"]: f"{r['client']} · {r['project']}" for r in projects.to_dicts()}
+    found = {r["project_id"]: whose(r["client"], r["project"]) for r in projects.to_dicts()}
     names = picking.offered(found, "trend_project", "projects", (st.session_state.get("trend_project"),))
     project = st.selectbox(
         "Project", list(names), key="trend_project", format_func=names.__getitem__, label_visibility="collapsed",

@@ -282,7 +282,22 @@ def test_a_chart_takes_its_colours_from_the_readers_theme(
     bar = page.locator(".js-plotly-plot .bars .point path").first
     bar.wait_for(state="attached", timeout=60_000)
     assert bar.evaluate("bar => getComputedStyle(bar).fill") == ACCENT[scheme]
+    other: Literal["light", "dark"] = "dark" if scheme == "light" else "light"
+    _in_colours(page, other)  # the reader's system changes while the page stands
+    assert bar.evaluate("bar => getComputedStyle(bar).fill") == ACCENT[other]
+    assert _strangers(page, other) == []
     page.close()
+
+
+def _strangers(page: Page, scheme: Literal["light", "dark"]) -> list[str]:
+    """Words in figures that the other theme's colour would hide."""
+    far = "light < 110" if scheme == "dark" else "light > 190"
+    found: list[str] = page.evaluate(
+        f"""[...document.querySelectorAll('.js-plotly-plot text')].filter(one => {{
+            const [r, g, b] = getComputedStyle(one).fill.match(/\\d+/g).map(Number), light = (r + g + b) / 3;
+            return one.textContent && {far}}}).map(one => one.textContent)"""
+    )
+    return found
 
 
 def test_a_page_is_printed_whole_and_without_its_controls(context: BrowserContext, address: str) -> None:
