@@ -268,7 +268,7 @@ def ledger(
     columns |= {"source_place": st.column_config.Column("Source", width="small")}
     st.dataframe(
         shown.to_arrow(),
-        column_order=sorted(shown.columns, key=lambda c: c != "open"),
+        column_order=sorted(shown.columns, key=lambda c: (c != "open") if projects is None else c == "open"),
         column_config=columns,
         hide_index=True,
         key=key,

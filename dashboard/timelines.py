@@ -174,7 +174,7 @@ def portfolio(frame: pl.DataFrame, *, as_of: datetime) -> Figure:
     """A gantt: a row per project with a bar from its first date to its last, and a diamond per gate.
 
     `frame`, a row per gate: `label` (the project), `gate_label`, `gate_id`, `started_at`, `baseline_on`, `due_on`,
-    `approved_at`. Full: approved. Hollow: planned, crossed once past its date. Grey ghost: baseline.
+    `approved_at`. Full: approved. Hollow: planned, crossed once past its date. Grey tick: baseline.
     """
     rows = frame.to_dicts()
     labels = list(dict.fromkeys(row["label"] for row in rows))[::-1]
@@ -193,7 +193,7 @@ def portfolio(frame: pl.DataFrame, *, as_of: datetime) -> Figure:
     today = as_of.date()
     undone = [row for row in rows if row["approved_at"] is None and row["due_on"] is not None]
     for words, mine, at, symbol, colour, size in (
-        ("baseline", [row for row in rows if row["baseline_on"] is not None], "baseline_on", "diamond", FAINT, 8),
+        ("baseline", [row for row in rows if row["baseline_on"] is not None], "baseline_on", "line-ns-open", MUTED, 13),
         ("approved", [row for row in rows if row["approved_at"] is not None], "approved_at", "diamond", ACCENT, 9),
         ("planned", [row for row in undone if row["due_on"] >= today], "due_on", "diamond-open", INK, 9),
         ("overdue", [row for row in undone if row["due_on"] < today], "due_on", "diamond-x-open", WARN, 11),
@@ -216,6 +216,8 @@ def portfolio(frame: pl.DataFrame, *, as_of: datetime) -> Figure:
 def _now(layout: Figure, as_of: datetime) -> None:
     layout["shapes"].append(rule_at(x0=iso(as_of), x1=iso(as_of), y0=0, y1=1, yref="paper", dash="dot"))
     layout["annotations"].append(note(iso(as_of), 0, "as of", yref="paper", yanchor="bottom", bgcolor=BACKGROUND))
+    layout["yaxis"]["range"][0] = -1.1  # the words stand below the lowest row's marks
+    layout["height"] += 14
 
 
 def forecasts(frame: pl.DataFrame, *, gates: Sequence[str]) -> Figure:

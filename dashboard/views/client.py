@@ -169,7 +169,7 @@ def _share(sheets: Sheets, name: str, reading: Reading) -> None:
 def _timeline(reading: Reading, client_id: str, gates: pl.DataFrame) -> None:
     layout.section(
         "Milestones",
-        "Full: approved. Hollow: planned. Crossed: past its date. Grey: first plan. Choose one to see it alone",
+        "Full: approved. Hollow: planned. Crossed: past its date. Grey tick: first plan. Choose one to see it alone",
     )
     if gates.is_empty():
         layout.empty(

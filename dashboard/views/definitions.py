@@ -15,13 +15,13 @@ EVERY = "All"
 
 
 def page(reading: Reading) -> None:
-    left, right = st.columns([4, 5], vertical_alignment="bottom")
-    sought = left.text_input(
+    sought = st.text_input(
         "Search", key="sought", placeholder="Billing lag, F1, retainage, working days …", label_visibility="collapsed"
     )
-    family = right.segmented_control(
-        "Family", [EVERY, *FAMILIES.values()], default=EVERY, key="family", required=True, label_visibility="collapsed"
-    )
+    family = st.pills(
+        "Family", [EVERY, *FAMILIES.values()], default=EVERY, key="family", required=True, label_visibility="collapsed",
+        wrap=True,
+    )  # fmt: skip
     found = [one for one in catalogue().values() if _fits(one, sought, family or EVERY)]
     layout.caption(f"{len(found)} of {len(catalogue())} measures")
     if not found:

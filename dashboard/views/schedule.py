@@ -50,7 +50,7 @@ def _portfolio(reading: Reading) -> None:
         "projects", ["project_id", "kickoff_at"], ("status", "=", "active"), order=("-kickoff_at", "project_id")
     )
     shown = active.head(SHOWN)
-    words = "Full: approved. Hollow: planned. Crossed: overdue. Grey: baseline. Days in UTC. "
+    words = "Full: approved. Hollow: planned. Crossed: overdue. Grey tick: baseline. Days in UTC. "
     words += f"The {shown.height:,} latest of {active.height:,} active projects, by kickoff"
     row = explain.section(reading, "Plan and progress", words, "S1", key="portfolio")
     gates = reading.table(

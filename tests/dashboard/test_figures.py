@@ -217,6 +217,35 @@ def test_long_names_stand_on_two_lines_and_no_two_rows_share_one() -> None:
     assert all(len(line) <= 30 for name in names for line in name.split("<br>"))
 
 
+def test_two_names_in_one_label_stand_on_a_line_each() -> None:
+    assert chart_template.row_names(["Hugo & Freya Quigley · Framing inspection passed"]) == [
+        "Hugo & Freya Quigley<br>Framing inspection passed"
+    ]
+
+
+def test_only_labels_with_a_number_get_its_unit_and_one_bar_alone_is_no_wall() -> None:
+    bars = figures.bars(MONEY, axis="USD", unit="money", sign=" days")
+    assert bars["data"][0]["y"] == ["over 90 days", "not due"]
+    alone = figures.bars(MONEY.head(1), axis="USD", unit="money")
+    assert alone["layout"]["bargap"] > bars["layout"]["bargap"]
+
+
+def test_a_project_named_for_its_client_is_named_once() -> None:
+    assert numbers.whose("Aster", "Aster: rollout") == "Aster: rollout"
+    assert numbers.whose("Aster", "14 Dune Road") == "Aster · 14 Dune Road"
+    assert numbers.whose(None, "14 Dune Road") == "no client · 14 Dune Road"
+
+
+def test_a_story_of_very_many_facts_is_drawn_from_its_newest() -> None:
+    many = chart_template.MOST_MARKS + 40
+    told = pl.DataFrame({
+        "id": range(many), "lane": ["gates"] * many, "what": ["a"] * many,
+        "at": [datetime(2026, 1, 1) + timedelta(hours=hour) for hour in range(many)],
+    })  # fmt: skip
+    (lane,) = timelines.story(told, as_of=datetime(2026, 6, 30))["data"]
+    assert lane["ids"] == [str(place) for place in range(40, many)]
+
+
 def test_an_axis_of_money_is_written_as_the_pages_write_it() -> None:
     axis: dict[str, Any] = {}
     chart_template.money_axis(axis, -60_000.0, 2_100_000.0)

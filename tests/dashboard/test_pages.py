@@ -13,9 +13,10 @@ import pytest
 from opened_pages import PAGES, TITLES, WITH_TILES, Open, html_of, link_of, tiles_of
 from typer.testing import CliRunner
 
-from dashboard import data
+from dashboard import charts, data
 from dashboard.access import ANYBODY
 from dashboard.data import Store
+from dashboard.export import Table
 from dashboard.filters import code
 from models.measure import Question, answer, catalogue
 from pipelines import settings, snapshots
@@ -160,6 +161,23 @@ def test_a_project_in_the_link_is_the_one_shown(open_page: Open, full: Path, sto
     app = open_page(full, "project", {"project": code(row["project_id"])})
     assert app.selectbox(key="pick_project").value == row["project_id"]
     assert f"<h2>{row['project']}</h2>".replace("&", "&amp;") in html_of(app)
+
+
+def test_rows_of_a_client_lead_to_their_projects_and_no_table_to_share_holds_an_id(
+    open_page: Open, full: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared: list[Table] = []
+    monkeypatch.setattr(charts, "Table", lambda *given: shared.append(Table(*given)) or shared[-1])
+    client = store.table("invoices", ["client_id"], limit=1).item()
+    mine = store.table("projects", ["project_id"], only=(("client_id", "=", client),))["project_id"].to_list()
+    app = open_page(full, "client", {"of": code(client)})
+    led = [table.value["open"] for table in app.dataframe if "open" in table.value.columns]
+    assert len(led) >= 2  # milestones and bills
+    found = {str(link) for links in led for link in links.dropna()}
+    assert found <= {f"project?project={code(one)}" for one in mine}
+    assert found
+    assert {table.title for table in shared} >= {"Milestones", "Bills"}
+    assert not [name for table in shared for name in table.rows.columns if name.endswith("_id")]
 
 
 def test_a_project_chosen_on_the_page_stands_in_the_link(open_page: Open, full: Path, store: Store) -> None:
