@@ -617,6 +617,7 @@ def test_littles_law_holds_over_a_window_and_tells_whether_its_stationary_form_m
     assert [found[label] for label in ("In progress before the window", "In progress at its end")] == [1, 1]
     assert found["Mean time in progress within the window"] == pytest.approx(13 / 3)
     assert found["Average in progress ÷ throughput"] == pytest.approx(6.5)
+    assert [found[label] for label in ("Days of age before the window", "Days of age at its end")] == [2, 4]
     lights = [value for label, value in found.items() if label.startswith("1 where")]
     assert lights == [1, 1, 1, 0, 1]  # the one before was 2 days old, the one at the end is 4
     per_day = series(con, Question("F11", since=date(2026, 5, 1), until=date(2026, 5, 10)), "day")
