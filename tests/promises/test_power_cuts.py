@@ -54,6 +54,12 @@ def served(folder: Path) -> str:
     return found.id
 
 
+def named(folder: Path) -> str | None:
+    """The snapshot that serves, unopened."""
+    found = snapshots.newest(folder)
+    return found and found.id
+
+
 def cut(file: Path, whole: bytes, size: int) -> None:
     file.write_bytes(whole[:size])
 
@@ -65,7 +71,8 @@ def test_a_pointer_that_is_cut_anywhere_leads_to_the_newest_whole_snapshot(
     whole = pointer.read_bytes()
     for size in range(len(whole)):
         cut(pointer, whole, size)
-        assert served(pointer.parent) == two[1].id
+        assert named(pointer.parent) == two[1].id
+    assert served(pointer.parent) == two[1].id
 
 
 def test_a_snapshot_whose_card_is_cut_anywhere_is_passed_over(
@@ -75,7 +82,8 @@ def test_a_snapshot_whose_card_is_cut_anywhere_is_passed_over(
     whole = card.read_bytes()
     for size in range(len(whole)):
         cut(card, whole, size)
-        assert served(tmp_path / "snapshots") == two[0].id
+        assert named(tmp_path / "snapshots") == two[0].id
+    assert served(tmp_path / "snapshots") == two[0].id
 
 
 def test_a_snapshot_that_is_cut_at_any_block_is_passed_over(
