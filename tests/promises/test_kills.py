@@ -123,7 +123,7 @@ def test_whatever_is_killed_the_next_refresh_is_as_if_nothing_had_been_and_reade
         begin(firms, twins, run)
         with watched(killed / "snapshots", shown(firms)) as watcher:
             while run.killed.total() < KILLS:
-                in_a_row = dice.randint(*IN_A_ROW)
+                in_a_row = min(dice.randint(*IN_A_ROW), KILLS - run.killed.total())
                 moves_on = dice.random() < 0.5  # else the next finds just what the killed one was at work on
                 for place in range(in_a_row):
                     # when a change of terms was first seen is remembered, so both folders are to see it at one instant
