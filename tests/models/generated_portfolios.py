@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from random import SystemRandom
 from typing import Any
 
 import duckdb
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from small_worlds import CLIENT, PROJECT, prepare, receive, small, unfold
 
@@ -35,6 +37,10 @@ HAPPENINGS = (
 )
 
 few = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+# Laws that look at nothing but a portfolio look at the same ones, others at each run, so that each is built once.
+_CHANCE = 0 if settings().derandomize else SystemRandom().randrange(2**32)
+_KEPT = 12
+_built: OrderedDict[str, duckdb.DuckDBPyConnection] = OrderedDict()
 
 
 def written(moment: datetime) -> str:
@@ -217,6 +223,22 @@ def _invoice(
                 "status": draw(st.sampled_from((None, "received", "failed", "reversed"))),
             }
         )
+
+
+def for_every_portfolio(law: Callable[[Records], None]) -> Callable[[], None]:
+    """A test of a law over generated portfolios."""
+    drawn: Callable[[], None] = seed(_CHANCE)(few(given(portfolios())(law)))
+    return drawn
+
+
+def standing(records: Mapping[str, Any]) -> duckdb.DuckDBPyConnection:
+    """As `made`, and kept for the next law; nothing is to be changed in it."""
+    told = repr(records)
+    if told not in _built:
+        _built[told] = made(records)
+        if len(_built) > _KEPT:
+            _built.popitem(last=False)[1].close()
+    return _built[told]
 
 
 def made(records: Mapping[str, Any], as_of: str = AS_OF) -> duckdb.DuckDBPyConnection:

@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from generated_portfolios import Records, everything, few, made, portfolios
+from generated_portfolios import Records, everything, few, for_every_portfolio, made, portfolios, standing
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,20 +24,18 @@ MOMENTS = {
 }
 
 
-@few
-@given(portfolios())
+@for_every_portfolio
 def test_whatever_arrives_the_blocking_checks_hold_and_nothing_is_lost(records: Records) -> None:
-    con = made(records)
+    con = standing(records)
     findings = [finding for model in catalog.marts().values() for finding in build.check(con, model)]
     findings += [build.reconcile(con, entity) for entity in catalog.contract().entities.values()]
     assert [finding for finding in findings if finding.severity == "fail" and not finding.passed] == []
 
 
-@few
-@given(portfolios())
+@for_every_portfolio
 def test_work_wait_and_idle_of_an_approved_gate_add_up_to_its_cycle_time(records: Records) -> None:
     rows = (
-        made(records)
+        standing(records)
         .execute(
             "select cycle_days - work_days - wait_days - idle_days from marts.gates "
             "where cycle_days is not null and not has_chronology_violation"
@@ -47,11 +45,10 @@ def test_work_wait_and_idle_of_an_approved_gate_add_up_to_its_cycle_time(records
     assert all(abs(rest) < 1e-9 for (rest,) in rows)
 
 
-@few
-@given(portfolios())
+@for_every_portfolio
 def test_no_elapsed_time_is_negative_where_no_contradiction_is_listed(records: Records) -> None:
     rows = (
-        made(records)
+        standing(records)
         .execute(
             """
         select gate_id, least(cycle_days, age_days, work_days, wait_days, idle_days, rework_days, waiting_days) as least_days
@@ -104,8 +101,7 @@ def _as_known(entity: str, row: dict[str, Any], then: str) -> dict[str, Any]:
     return {**row, **dict.fromkeys(later)}
 
 
-@few
-@given(portfolios())
+@for_every_portfolio
 def test_a_clients_numbers_do_not_move_when_another_clients_records_change(records: Records) -> None:
     alone = {
         entity: [
@@ -117,7 +113,7 @@ def test_a_clients_numbers_do_not_move_when_another_clients_records_change(recor
         ]
         for entity, rows in records.items()
     }
-    with_others, by_itself = made(records), made(alone)
+    with_others, by_itself = standing(records), made(alone)
     for name, model in catalog.marts().items():
         if "client_id" in model.columns:
             sql = f"select * from marts.{name} where client_id = 't:c0' order by all"
@@ -142,20 +138,18 @@ def test_receivables_roll_forward_to_the_balance_that_aging_shows(records: Recor
     assert (answer(con, Question("B8"))["value"][0] or 0) == pytest.approx(buckets["value"].sum(), abs=0.004)
 
 
-@few
-@given(portfolios())
+@for_every_portfolio
 def test_a_contract_is_its_changes_and_what_is_billed_is_paid_held_or_open(records: Records) -> None:
-    found = steps(made(records), "C11")
+    found = steps(standing(records), "C11")
     left = found["contract now"] - found["invoiced, without tax"] - found["left to invoice"]
     assert left == pytest.approx(found["exchange differences"], abs=0.004)
     settled = found["paid"] + found["retained"] + found["written off"] + found["open"]
     assert found["invoiced, with tax"] == pytest.approx(settled, abs=0.004)
 
 
-@few
-@given(portfolios())
+@for_every_portfolio
 def test_gate_to_cash_is_the_sum_of_its_four_parts(records: Records) -> None:
-    rows = made(records).execute(
+    rows = standing(records).execute(
         "select firm_days + client_wait_days + billing_lag_days + payment_days - cash_cycle_days "
         "from marts.billable_gates where cash_cycle_days is not null and not has_chronology_violation"
     )
@@ -170,18 +164,16 @@ def test_item_days_are_the_gates_in_progress_added_up_over_days(records: Records
     assert steps(con, "F15", since=since, until=until)["Item-days"] == pytest.approx(daily["value"].sum())
 
 
-@few
-@given(portfolios())
+@for_every_portfolio
 def test_bands_of_the_cumulative_flow_never_fall(records: Records) -> None:
-    bands = series(made(records), Question("F16", by=("state",)), "day")
+    bands = series(standing(records), Question("F16", by=("state",)), "day")
     for _, band in bands.group_by("state"):
         assert band.sort("period")["value"].is_sorted()
 
 
-@few
-@given(portfolios())
+@for_every_portfolio
 def test_parts_add_up_to_their_whole(records: Records) -> None:
-    con = made(records)
+    con = standing(records)
 
     def value(measure: str, **where: tuple[str, ...]) -> float:
         return float(answer(con, Question(measure, where=where))["value"][0] or 0)
@@ -194,10 +186,9 @@ def test_parts_add_up_to_their_whole(records: Records) -> None:
             assert by_client == pytest.approx(value(measure), abs=0.004), measure
 
 
-@few
-@given(portfolios())
+@for_every_portfolio
 def test_rows_counted_and_rows_left_out_are_the_rows_matched(records: Records) -> None:
-    con = made(records)
+    con = standing(records)
     for measure in catalogue():
         said = explain(con, Question(measure))
         assert said.counted_rows + sum(count for _, count, _ in said.left_out) == said.matched_rows, measure
