@@ -184,6 +184,17 @@ def test_a_partial_payment_leaves_the_cent_showing(world: World) -> None:
     assert (bill["status"], str(bill["open_amount"])) == ("open", "0.01")
 
 
+def test_money_in_another_currency_than_the_invoices_is_taken_at_the_rates_of_both_days(world: World) -> None:
+    rates = [{"day": "2026-01-12", "currency": "EUR", "rate": "1.25"}]
+    rates += [{"day": "2026-02-01", "currency": "EUR", "rate": "1.50"}]
+    euros = [payment("a", "2026-02-01T12:00:00Z", "200.00", currency="EUR")]
+    con = world(rates=rates, invoices=[invoice()], payments=euros)
+    assert (one(con, "payments")["applied_amount_local"], one(con, "invoices")["open_amount_local"]) == (300, 100)
+    dollars = [payment("a", "2026-02-01T12:00:00Z", "100.00")]
+    con = world(rates=rates, invoices=[invoice(currency="EUR")], payments=dollars)
+    assert (one(con, "payments")["applied_amount_local"], one(con, "invoices")["open_amount_local"]) == (80, 320)
+
+
 def test_failed_and_later_payments_pay_nothing(world: World) -> None:
     payments = [
         payment("a", "2026-02-01T12:00:00Z", "400.00", status="failed"),

@@ -164,6 +164,14 @@ def test_where_the_plan_stands_still_the_last_month_reached_counts(world: World)
     assert one(con, "earned_schedules")["earned_months"] == 4  # nothing is planned from February to April
 
 
+def test_what_is_planned_for_today_is_due(world: World) -> None:
+    told = {"milestone_plans": [plan("g1", "2025-12-01", "2026-02-10")]}
+    due = [
+        one(world(f"2026-02-{day}T17:00:00", **told), "earned_schedules")["due_amount"] for day in ("09", "10", "11")
+    ]
+    assert due == [0, 400, 400]
+
+
 def test_a_month_begins_on_the_day_of_the_kickoff(world: World) -> None:
     late = {**PROJECT, "kickoff_at": "2026-01-31T17:00:00Z"}
     milestones = [{**row, "bills_pct": None, "bills_amount": 100} for row in gates(2)]
