@@ -28,7 +28,7 @@ from models.measure import Bucket, Clock, Measure
 
 KEPT_FIGURES, KEPT_FIGURES_BYTES = 400, 48 * 2**20
 ROW = 32.8125  # px, a table's row: 2.1875 rem of the theme's 15 px
-LISTED = 180  # rows of a table that are sent to the browser
+LISTED = 150  # rows of a table that are sent to the browser
 TALLEST = 413  # px, eleven rows and a half: the half says that there are more
 _CHART = {"displayModeBar": False, "responsive": True, "scrollZoom": False, "showTips": False}
 # Vocabularies, written_so.

@@ -20,7 +20,7 @@ PORT = 8573
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-gpu"]
 PICTURES = (  # file, page, colours, height
-    ("overview.png", "", "light", 1120),
+    ("overview.png", "", "light", 1138),
     ("billing-dark.png", "billing", "dark", 1120),
 )
 
