@@ -32,7 +32,8 @@ import sessions
 pytestmark = pytest.mark.slow  # they serve portfolios
 
 MOST_SENT = 200_000  # bytes of a view
-READERS, PUBLISHED = 5, 3
+READERS, PUBLISHED = 4, 2
+THINK_SECONDS = 0.3  # between two views of a reader
 ANY_PROJECT = "select project_id from marts.projects limit 1"  # asked once, where something is empty
 AS_IN_THE_DEMO = 150
 
@@ -76,6 +77,7 @@ def test_readers_see_one_snapshot_a_view_while_others_are_published(served: tupl
         async with sessions.session(dashboard.port) as reader:
             while not is_over.is_set():
                 seen.append(await reader.open(pages.MAIN[(place + len(seen)) % len(pages.MAIN)]))
+                await asyncio.sleep(THINK_SECONDS)
 
     async def publish() -> None:
         for step in range(PUBLISHED):
