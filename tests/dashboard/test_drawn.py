@@ -57,8 +57,9 @@ def test_no_id_is_sent_and_no_markup_of_a_record() -> None:
 
 
 def test_a_place_that_is_no_mark_of_this_figure_is_nobodys() -> None:
-    figure = _drawn({"data": [{"x": [1], "ids": ["a"]}, {"x": [1, 2]}], "layout": {}})
-    assert figure.chosen([_at(0, 1), _at(1, 0), _at(2, 0), _at(-1, 0), _at(0, -1), {}, {"curve_number": "0"}]) == []
+    figure = _drawn({"data": [{"x": [1, 2], "ids": ["a", "b"]}, {"x": [1, 2]}], "layout": {}})
+    strange = [_at(0, 2), _at(1, 0), _at(2, 0), _at(-1, 0), _at(0, -2), {}, {"curve_number": "0", "point_index": 0}]
+    assert figure.chosen(strange) == []
 
 
 def test_figures_that_differ_in_their_ids_alone_are_two_to_a_browser() -> None:
