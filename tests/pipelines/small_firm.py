@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+from datetime import datetime
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 
+from pipelines import refreshing
 from pipelines.settings import Settings, load
 
 FILES = {
@@ -40,6 +46,21 @@ def found(data: Path) -> Settings:
         lines.append(f'tables.{entity}.glob = "{entity}.csv"')
     (data / "milepost.toml").write_text("\n".join(lines) + "\n", "utf-8")
     return load(data, data / "milepost.toml", {})
+
+
+def refreshed(data: Path, as_of: datetime) -> Settings:
+    """The firm after its first refresh as of an instant; refreshed once, and copied from then on."""
+    shutil.copytree(_first_refresh(as_of), data, dirs_exist_ok=True)
+    return load(data, data / "milepost.toml", {})
+
+
+@cache
+def _first_refresh(as_of: datetime) -> Path:
+    folder = Path(mkdtemp(prefix="small-firm-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    outcome = refreshing.refresh(found(folder), as_of=as_of)
+    assert outcome.problems == ()
+    return folder
 
 
 def rewrite(settings: Settings, entity: str, old: str, new: str) -> None:

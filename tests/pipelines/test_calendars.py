@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from holidays import country_holidays
-from small_firm import found, rewrite
+from small_firm import found, refreshed, rewrite
 
 from models.faults import Fault
 from pipelines import calendars, pulling, refreshing, warehouse
@@ -136,8 +136,7 @@ def test_a_firm_that_works_elsewhere_than_in_a_country_is_refused_by_its_source(
 
 @pytest.mark.slow
 def test_where_a_firm_moves_its_working_days_are_counted_anew_and_an_old_clock_tells_them_too(tmp_path: Path) -> None:
-    settings = found(tmp_path)
-    assert refreshing.refresh(settings, as_of=JUNE).problems == ()
+    settings = refreshed(tmp_path, JUNE)
     assert settings.config is not None
     moved = settings.config.read_text().replace("[sources.studio]\n", '[sources.studio]\ncountry = "IL"\n', 1)
     settings.config.write_text(moved)
@@ -152,7 +151,7 @@ def test_where_a_firm_moves_its_working_days_are_counted_anew_and_an_old_clock_t
 
 @pytest.mark.slow
 def test_another_default_country_and_another_year_lay_the_days_out_anew(tmp_path: Path) -> None:
-    settings = found(tmp_path)
+    settings = refreshed(tmp_path, JUNE)
     assert settings.config is not None
     ends = []
     for told, as_of in [("", JUNE), ('country = "DE"\n', JUNE), ("", datetime(2027, 1, 2, tzinfo=UTC))]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 import pytest
+import small_firm
 from small_firm import found, rewrite
 
 from models import catalog
@@ -55,8 +56,7 @@ def test_a_day_on_which_nothing_changed_makes_only_what_the_clock_moves(tmp_path
 
 
 def test_the_same_instant_again_makes_nothing(tmp_path: Path) -> None:
-    settings = found(tmp_path)
-    refreshed(settings, JUNE)
+    settings = small_firm.refreshed(tmp_path, JUNE)
     with duckdb.connect(str(settings.warehouse)) as con:
         con.execute("comment on table marts.gates is 'not made since'")
     refreshed(settings, JUNE)
@@ -89,8 +89,7 @@ def another_currency(settings: Settings) -> Settings:
 def test_whatever_changes_the_refresh_comes_out_as_if_made_from_scratch(
     tmp_path: Path, change: Callable[[Settings], Settings]
 ) -> None:
-    settings = found(tmp_path)
-    refreshed(settings, JUNE)
+    settings = small_firm.refreshed(tmp_path, JUNE)
     assert "staging.milestone_events" in refreshed(change(settings), JUNE + timedelta(days=1))
 
 
@@ -103,14 +102,12 @@ def test_an_event_of_the_future_is_seen_once_its_time_has_come(tmp_path: Path) -
 
 
 def test_going_back_in_time_makes_everything_anew(tmp_path: Path) -> None:
-    settings = found(tmp_path)
-    refreshed(settings, JUNE)
+    settings = small_firm.refreshed(tmp_path, JUNE)
     assert "staging.milestone_events" in refreshed(settings, datetime(2026, 1, 6, tzinfo=UTC))
 
 
 def test_a_table_that_was_lost_is_made_anew(tmp_path: Path) -> None:
-    settings = found(tmp_path)
-    refreshed(settings, JUNE)
+    settings = small_firm.refreshed(tmp_path, JUNE)
     with duckdb.connect(str(settings.warehouse)) as con:
         con.execute("drop table marts.gate_spans")
     assert "marts.gate_spans" in refreshed(settings, JUNE + timedelta(days=1))
