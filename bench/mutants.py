@@ -4,11 +4,12 @@
 
 Every mutant runs in a process of its own, forked from one that has everything imported. First what it touches is built
 anew over the demo's records and checked as a refresh does. Then tests run until one fails, those first that caught
-others of it, and the cheapest: of a mart those in whose worlds it comes to something else (mutant_worlds.py), of the
-portal's mapping those that read it, of a measure those that ask for it. Which tests these are is found by running all
-of them once; `--recorded` keeps that, by the text of each file of tests. A mutant not noticed after `--seconds` of CPU
-counts as missed, though a later test might have caught it. One that does not run as SQL is told apart and counts for
-nothing; one that cannot change any answer stands, with the reason, in `equivalent_mutants.yml`.
+others of it, and the nearest and cheapest: of a mart those in whose worlds it comes to something else
+(mutant_worlds.py), of the portal's mapping those that read it, of a measure those that ask for it. Which tests these
+are is found by running all of them once; `--recorded` keeps that, by the text of each file of tests. A mutant not
+noticed after `--seconds` of CPU counts as missed, though a later test might have caught it. One that does not run as
+SQL is told apart and counts for nothing; one that cannot change any answer stands, with the reason, in
+`equivalent_mutants.yml`.
 
 `--judged` keeps each outcome as a line of JSON, and a run goes on where one was ended: what was caught stands while the
 broken file would be the same, what was missed is tried again when any model or test has changed. The exit code is 1
@@ -263,7 +264,7 @@ class Run:
         return ""
 
     def _telling(self, mutant: Mutant) -> Iterator[str]:
-        """The tests that may see it, those first that caught others of it, then the cheapest."""
+        """The tests that may see it, those first that caught others of it, then the nearest and the cheapest."""
         kind, part = mutant.path.parent.name, mutant.part
         replay = Replay(self.kept.tables)
         for name, test in sorted(self.kept.tests.items(), key=lambda each: self._rank(part, *each)):
@@ -276,8 +277,10 @@ class Run:
             if tells:
                 yield name
 
-    def _rank(self, part: str, name: str, test: Recorded) -> tuple[float, float]:
-        return -self.kills[part, name], test.seconds
+    def _rank(self, part: str, name: str, test: Recorded) -> tuple[float, float, float]:
+        """Those first that made nothing of the mart: they asked for it itself."""
+        made_after = list(test.worlds)[::-1].index(test.of(part)[-1]) if test.of(part) else 0
+        return -self.kills[part, name], made_after, test.seconds
 
     @contextlib.contextmanager
     def _truth_over(self, data: Path) -> Iterator[None]:

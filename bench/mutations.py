@@ -204,7 +204,7 @@ def _short(node: exp.Expression) -> str:
 def _operators(node: exp.Expression) -> dict[str, Change]:
     """The operators that apply to a clause, by name. What could change nothing by its form is not among them."""
     found: dict[str, Change] = {}
-    if type(node) in _SWAPPED and not _joins(node):
+    if type(node) in _SWAPPED and not _joins(node) and not _pivots(node):
         found[f"{_word(node)} swapped"] = _swapped
     found |= {name: change for kind, name, change in _BY_KIND if isinstance(node, kind)}
     if isinstance(node, exp.Case):
@@ -240,6 +240,14 @@ def _rounded_by_its_type(node: exp.Expression) -> bool:
     while isinstance(above, exp.Case | exp.If):
         above = above.parent
     return isinstance(above, exp.Cast)
+
+
+def _pivots(node: exp.Expression) -> bool:
+    """Whether it takes the one position of a name, `max(case when name = 'issued' then position end)`."""
+    if not (isinstance(node, exp.Max) and isinstance(node.this, exp.Case)):
+        return False
+    (first, *others) = node.this.args["ifs"]
+    return not others and isinstance(first.this, exp.EQ) and first.this.this.name == "name"
 
 
 def _is_output(node: exp.Expression) -> bool:
