@@ -107,8 +107,8 @@ def kill_one(attempt: Attempt, run: Run, dice: Random) -> None:
 
 
 @pytest.fixture
-def twins(tmp_path: Path) -> tuple[Path, Path]:
-    return tmp_path / "killed", tmp_path / "undisturbed"
+def twins(quick: Path) -> tuple[Path, Path]:
+    return quick / "killed", quick / "undisturbed"
 
 
 def test_whatever_is_killed_the_next_refresh_is_as_if_nothing_had_been_and_readers_see_whole_snapshots(
