@@ -83,6 +83,14 @@ def test_an_open_gate_has_an_age_and_no_cycle_time(world: World) -> None:
     )
 
 
+def test_a_gate_of_which_nothing_is_over_has_spent_no_days_on_anything(world: World) -> None:
+    names = [f"{each}_days" for each in ("work", "work_working", "wait", "client_wait", "client_wait_working",
+                                         "team_wait", "authority_wait", "idle", "rework")]  # fmt: skip
+    con = world(milestones=[GATE, {**GATE, "source_key": "g2", "sequence": 2}])
+    rows = con.execute(f"select status, {', '.join(names)} from marts.gates order by sequence").fetchall()
+    assert rows == [("in_progress", *[0] * 9), ("not_started", *[0] * 9)]
+
+
 def test_start_is_the_recorded_one_else_the_previous_approval_else_kickoff(world: World) -> None:
     gates = [GATE, {**GATE, "source_key": "g2", "sequence": 2}, {**GATE, "source_key": "g3", "sequence": 3}]
     con = world(
