@@ -32,3 +32,10 @@ def test_what_neither_a_check_nor_a_test_looks_at_is_missed_and_makes_it_fail() 
     code, told = ran("--only", "marts/source_pulls", "--count", "1")
     assert "missed  marts/source_pulls" in told, told
     assert code == 1
+
+
+def test_a_run_goes_on_where_one_was_ended(tmp_path: Path) -> None:
+    judged = tmp_path / "judged"
+    asked = ("--only", "marts/source_pulls", "--count", "1", "--judged", str(judged))
+    assert ran(*asked) == ran(*asked)
+    assert len(judged.read_text("utf-8").splitlines()) == 1  # the second run tried nothing
