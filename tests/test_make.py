@@ -137,7 +137,7 @@ def test_a_data_folder_that_is_not_the_demos_is_left_alone(data: Path) -> None:
 
 def start_demo(data: Path, port: int) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        ["make", "--no-print-directory", "demo", f"PORT={port}", "PROJECTS=40", f"DATA={data}", this_environment()],
+        ["make", "--no-print-directory", "demo", f"PORT={port}", "PROJECTS=24", f"DATA={data}", this_environment()],
         cwd=ROOT,
         env=clean_environ(),
         stdout=subprocess.PIPE,
@@ -169,7 +169,7 @@ def held(data: Path) -> Iterator[Held]:
 
 
 def ended(demo: subprocess.Popen[str], data: Path) -> None:
-    demo.wait(30)
+    demo.wait(90)
     until = time.monotonic() + 10
     while processes_about(data) and time.monotonic() < until:
         time.sleep(0.1)
