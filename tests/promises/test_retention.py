@@ -33,7 +33,7 @@ DAYS = int(os.environ.get("MILEPOST_DAYS", "24"))
 A_DAY = int(os.environ.get("MILEPOST_A_DAY", "1"))
 IS_WHOLE = os.environ.get("MILEPOST_WHOLE") == "1"
 SETTLED = DAYS // 3  # the day from which on nothing may grow
-KEPT_RUNS, KEPT_SNAPSHOTS, KEPT_LOADS = 5, 3, 4
+KEPT_RUNS, KEPT_SNAPSHOTS, KEPT_LOADS, KEPT_STATES = 5, 3, 3, 2
 HASTY = Patience(attempts=2, backoff_seconds=0.01, timeout_seconds=10)
 MEGABYTE = 1 << 20
 
@@ -86,14 +86,9 @@ def _is_its_turn(number: int) -> bool:
     return number == 0 or (DAYS * A_DAY - 1 - number) % 2 == 0
 
 
-def measured(settings: Settings) -> Measured:
-    gc.collect()
-    with duckdb.connect(str(settings.warehouse), read_only=True) as con:
-        tables = con.execute(
-            "select schema_name || '.' || table_name from duckdb_tables() where schema_name = 'ops' "
-            "or table_name in ('_dlt_loads', '_dlt_pipeline_state', '_dlt_version')"
-        ).fetchall()
-        rows = {name: con.execute(f"select count(*) from {name}").fetchall()[0][0] for (name,) in tables}
+def measured(settings: Settings, day: int) -> Measured:
+    """What lies there; memory and rows are compared between two days alone, and are told of those near them."""
+    rows = counted(settings) if day in (SETTLED, SETTLED + 1, DAYS) else {}
     there = [path for path in settings.data.rglob("*") if path.is_file()]
     pages = int(Path("/proc/self/statm").read_text("utf-8").split()[1])
     return Measured(
@@ -105,14 +100,26 @@ def measured(settings: Settings) -> Measured:
     )
 
 
+def counted(settings: Settings) -> dict[str, int]:
+    gc.collect()
+    with duckdb.connect(str(settings.warehouse), read_only=True) as con:
+        tables = con.execute(
+            "select schema_name || '.' || table_name from duckdb_tables() where schema_name = 'ops' "
+            "or table_name in ('_dlt_loads', '_dlt_pipeline_state', '_dlt_version')"
+        ).fetchall()
+        return {name: con.execute(f"select count(*) from {name}").fetchall()[0][0] for (name,) in tables}
+
+
 @pytest.fixture(scope="module")
-def weeks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, Firms, list[Measured]]]:
+def weeks(quick: Path) -> Iterator[tuple[Settings, Firms, list[Measured]]]:
     """A data folder after all days, the firms as they are then, and what each day left."""
-    folder = tmp_path_factory.mktemp("weeks")
+    folder = quick / "weeks"
+    folder.mkdir()
     firms = Daily(folder / "files", projects=3)
     days = []
     with running(firms) as firms.url, pytest.MonkeyPatch.context() as patched:  # type: ignore[arg-type]
         patched.setattr(tidying, "KEPT_LOADS", KEPT_LOADS)
+        patched.setattr(tidying, "KEPT_STATES", KEPT_STATES)
         firms.settle(folder / "data", page_size=500)
         settings = load(folder / "data", folder / "data" / "milepost.toml", {})
         settings = settings.model_copy(update={"keep_runs": KEPT_RUNS, "keep_snapshots": KEPT_SNAPSHOTS})
@@ -120,7 +127,7 @@ def weeks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, 
             firms.change()
             refresh(settings, number, firms.now)
             if (number + 1) % A_DAY == 0:
-                days.append(measured(settings))
+                days.append(measured(settings, len(days) + 1))
         yield settings, firms, days
     for day in sorted({1, SETTLED, DAYS // 2, DAYS}):
         one = days[day - 1]
@@ -154,8 +161,8 @@ def test_notes_of_runs_pulls_and_loads_are_kept_to_the_newest(weeks: tuple[Setti
     assert rows["ops.runs"] == KEPT_RUNS
     assert len(runs.newest(settings.data)) == KEPT_RUNS
     assert rows["ops.pulls"] == KEPT_RUNS * len(settings.sources)
-    assert rows["raw_relay._dlt_loads"] <= KEPT_LOADS + tidying.KEPT_STATES
-    assert rows["raw_relay._dlt_pipeline_state"] <= 2 * tidying.KEPT_STATES
+    assert rows["raw_relay._dlt_loads"] <= KEPT_LOADS + KEPT_STATES
+    assert rows["raw_relay._dlt_pipeline_state"] <= 2 * KEPT_STATES
     remembered = ("ops.gate_terms_seen", "ops.gate_documents_seen")  # for good
     grown = {name for name in rows if rows[name] > days[SETTLED].rows.get(name, 0) and name not in remembered}
     assert grown == set()
@@ -179,9 +186,9 @@ def test_after_weeks_of_tidying_the_numbers_are_those_of_a_fresh_folder(
 # --- the orchestrator's own records -------------------------------------------------------------------------
 
 
-def test_dagster_keeps_the_newest_runs_alone_with_all_that_belongs_to_them(tmp_path: Path) -> None:
+def test_dagster_keeps_the_newest_runs_alone_with_all_that_belongs_to_them(tmp_path: Path, quick: Path) -> None:
     settings = Settings(data=tmp_path / "data", keep_dagster_runs=2)
-    home = tmp_path / "home"
+    home = quick / "home"
     home.mkdir()
     (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", "utf-8")
     job = acted(settings)
