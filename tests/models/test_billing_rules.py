@@ -268,6 +268,11 @@ def test_a_release_of_more_than_is_held_is_a_bill_like_any_other(world: World) -
     assert broken(con) == []
 
 
+def test_a_release_where_nothing_is_held_releases_nothing(world: World) -> None:
+    con = world(invoices=[invoice(kind="retention_release", total="50.00")])
+    assert entries(con) == [("invoiced", "payable", "50.00")]
+
+
 def test_a_release_at_another_days_rate_leaves_nothing_held(world: World) -> None:
     rates = [
         {"day": "2026-01-12", "currency": "EUR", "rate": "1.10"},

@@ -255,6 +255,13 @@ def test_hand_off_latency_keeps_a_start_before_the_approval_as_negative(world: W
     assert ages == [(None, 9.0), (None, 9.75), (10.0, None)]
 
 
+def test_a_document_that_never_came_expires_on_no_day(world: World) -> None:
+    waiver = {"source_key": "f1", "milestone": "g1", "type": "waiver", "expires_on": "2026-02-01"}
+    assert one(world(documents=[waiver]), "gate_documents")["expires_on"] is None
+    came = {**waiver, "received_at": day(4)}
+    assert str(one(world(documents=[came]), "gate_documents")["expires_on"]) == "2026-02-01"
+
+
 def test_a_document_is_ready_when_there_and_valid_at_the_first_submission(world: World) -> None:
     documents = [
         {"source_key": "ready", "milestone": "g1", "type": "permit", "received_at": day(4)},
