@@ -110,9 +110,8 @@ def of_catalogue() -> Iterator[Site]:
             for place, operator in _places(tree):
                 adds_nothing = operator == "else dropped" and way[-1] == "sum" and place == 0  # a sum adds null as 0
                 if operator != "column nulled" and not adds_nothing:
-                    yield Site(
-                        path, name, operator, 1000 * number + place, _in_measure(path, name, way, place, operator)
-                    )
+                    made = _in_measure(path, name, way, (number, place), operator)
+                    yield Site(path, name, operator, 1000 * number + place, made)
         for number, _ in enumerate(body.get("left_out") or ()):
             yield Site(path, name, "reason dropped", 100_000 + number, _without_reason(path, name, number))
 
@@ -134,21 +133,20 @@ def _at(body: Any, way: tuple[str | int, ...]) -> Any:
 
 
 def _in_measure(
-    path: Path, name: str, way: tuple[str | int, ...], place: int, operator: str
+    path: Path, name: str, way: tuple[str | int, ...], at: tuple[int, int], operator: str
 ) -> Callable[[], Mutant | None]:
     def made() -> Mutant | None:
         written = copy.deepcopy(_written(path))
         *above, last = way
         holder = _at(written["measures"][name], tuple(above))
-        changed = _changed(sqlglot.parse_one(str(holder[last]), dialect="duckdb"), place, operator)
+        changed = _changed(sqlglot.parse_one(str(holder[last]), dialect="duckdb"), at[1], operator)
         if changed is None:
             return None
         broken, before, after = changed
         holder[last] = broken.sql(dialect="duckdb")
         where = ".".join(map(str, way))
-        return Mutant(
-            path, name, operator, place, f"{where}: {before}", after, yaml.safe_dump(written, sort_keys=False)
-        )
+        text = yaml.safe_dump(written, sort_keys=False)
+        return Mutant(path, name, operator, 1000 * at[0] + at[1], f"{where}: {before}", after, text)
 
     return made
 
@@ -158,7 +156,8 @@ def _without_reason(path: Path, name: str, number: int) -> Callable[[], Mutant |
         written = copy.deepcopy(_written(path))
         taken = written["measures"][name]["left_out"].pop(number)
         text = yaml.safe_dump(written, sort_keys=False)
-        return Mutant(path, name, "reason dropped", number, f"left_out: {taken['when']}"[:_SHOWN], "(nothing)", text)
+        before = f"left_out: {taken['when']}"[:_SHOWN]
+        return Mutant(path, name, "reason dropped", 100_000 + number, before, "(nothing)", text)
 
     return made
 
