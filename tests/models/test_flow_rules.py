@@ -624,8 +624,9 @@ def test_littles_law_holds_over_a_window_and_tells_whether_its_stationary_form_m
     assert per_day["value"].to_list() == [1, 2, 1, 1, 1, 2, 2, 1, 1, 1]
 
 
-def test_two_at_the_end_as_old_as_the_one_before_have_not_aged() -> None:
-    con = hand_made(gate_states=[stay((4, 28), (5, 3)), stay((5, 8)), stay((5, 8), gate_id="other")])
+def test_an_average_age_that_fell_by_just_ten_percent_stands_still() -> None:
+    before = [stay((4, 25), (5, 3)), stay((4, 25), (5, 3), gate_id="other")]  # five days old each
+    con = hand_made(gate_states=[*before, stay((5, 5)), stay((5, 6))])  # five days and four
     found = little(con, date(2026, 5, 1), date(2026, 5, 10))
     assert found["1 where their average age neither rises nor falls, within 10 %"] == 1
 
