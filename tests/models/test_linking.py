@@ -211,18 +211,24 @@ def test_a_hand_made_link_to_one_line_outranks_that_of_the_invoice(con: duckdb.D
     ]
 
 
+APPROVED = {"milestone_events": [
+    {"source_key": "e1", "milestone": "g2", "type": "approved", "occurred_at": "2026-02-01T12:00:00Z", "origin": "log"},
+]}  # fmt: skip
+SUGGESTED = "select invoice_line_id, client, suggested_gate_id, fitting_gate_count from marts.unlinked_lines"
+
+
 def test_what_is_linked_to_nothing_stands_on_the_worklist_with_the_gate_its_amount_fits(
     con: duckdb.DuckDBPyConnection,
 ) -> None:
-    approved = [
-        {"source_key": "e1", "milestone": "g2", "type": "approved", "occurred_at": "2026-02-01T12:00:00Z", "origin": "log"},
-    ]  # fmt: skip
-    receive(con, "tool", {"milestone_events": approved})
+    receive(con, "tool", APPROVED)
     linked(con, {"description": "As agreed"})
-    found = con.execute(
-        "select invoice_line_id, client, suggested_gate_id, fitting_gate_count from marts.unlinked_lines"
-    ).fetchall()
-    assert found == [("books:l1", "Aster", "tool:g2", 1)]
+    assert con.execute(SUGGESTED).fetchall() == [("books:l1", "Aster", "tool:g2", 1)]
+
+
+def test_a_gate_of_another_client_is_not_suggested_whatever_it_comes_to(con: duckdb.DuckDBPyConnection) -> None:
+    receive(con, "tool", APPROVED)
+    linked(con, {"description": "As agreed"}, books=({**CLIENT, "source_key": "9", "name": "Asters"},))
+    assert con.execute(SUGGESTED).fetchall() == [("books:l1", "Asters", None, 0)]
 
 
 def test_a_line_that_somebody_said_bills_nothing_leaves_the_worklist(con: duckdb.DuckDBPyConnection) -> None:
