@@ -18,6 +18,7 @@ import pytest
 from served import free_port
 
 from pipelines import snapshots
+from pipelines.demo import running
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -216,6 +217,16 @@ def test_a_terminated_make_ends_everything_too(held: Held, data: Path) -> None:
     demo, _, _ = held
     demo.send_signal(signal.SIGTERM)
     ended(demo, data)
+
+
+def test_a_server_that_was_ended_leaves_signals_as_they_were(tmp_path: Path) -> None:
+    """Or whatever is started later could not be ended."""
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    sleeping = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with running.server(sleeping, os.environ, tmp_path / "log") as child:
+        assert child.poll() is None
+    assert child.poll() is not None
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
 
 
 def script(file: Path, body: str) -> Path:

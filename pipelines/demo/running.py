@@ -274,6 +274,18 @@ def _deaf() -> None:
 
 
 @contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Deaf for so long alone: what is ignored here is ignored by all that is started later, too."""
+    before = {number: signal.getsignal(number) for number in _ENDINGS}
+    _deaf()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
 def server(command: list[str], environ: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A server in a process group of its own, which ends with all its children when this does."""
     with log.open("wb") as out:
@@ -287,16 +299,16 @@ def server(command: list[str], environ: Mapping[str, str], log: Path) -> Iterato
 
 def _end(child: subprocess.Popen[bytes]) -> None:
     """Asks the process group to end, and after five seconds makes it."""
-    _deaf()
-    for ask in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(child.pid, ask)
-            child.wait(5)
-        except subprocess.TimeoutExpired:
-            continue
-        except ProcessLookupError:
-            break
-    child.wait()
+    with _undisturbed():
+        for ask in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(child.pid, ask)
+                child.wait(5)
+            except subprocess.TimeoutExpired:
+                continue
+            except ProcessLookupError:
+                break
+        child.wait()
 
 
 def await_answer(url: str, child: subprocess.Popen[bytes], who: str) -> None:

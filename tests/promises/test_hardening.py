@@ -12,7 +12,6 @@ import subprocess
 import sys
 import threading
 import tomllib
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -42,13 +41,6 @@ ACCESS: dict[str, Any] = {
     "people": [{"email": "ada@example.com", "role": "finance"}],
 }  # fmt: skip
 SECRETS = {"CLIENT_SECRET": "hush", "COOKIE_SECRET": "0123456789abcdef0123456789abcdef"}
-
-
-@pytest.fixture(autouse=True)
-def _usual_umask() -> Iterator[None]:
-    before = os.umask(0o022)
-    yield
-    os.umask(before)
 
 
 def toml(access: dict[str, Any]) -> str:
