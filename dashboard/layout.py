@@ -255,18 +255,16 @@ def grid(
     `frame`: row, column, value, n. `single`: row, column, value, a row each. `order`: the columns' order. `link` gives
     the address of what stands behind a cell.
     """
-    present = set(frame[column].to_list())
+    present = set(frame[column].unique().to_list())
     columns = [name for name in order if name in present]
-    cells = {(r[row], r[column]): r for r in frame.to_dicts()}
+    longest: list[Any] = [frame["value"].max(), single["value"].max()]
+    most = max((value for value in longest if value is not None), default=0) or 1
+    counted = frame.group_by(row).agg(pl.col("n").sum()).sort(["n", row], descending=[True, False])[row]
+    listed = counted.head(GRID_ROWS).sort().to_list()
+    cells = {(r[row], r[column]): r for r in frame.filter(pl.col(row).is_in(listed)).to_dicts()}
     own: dict[tuple[str, str], list[float]] = {}
-    for r in single.to_dicts():
+    for r in single.filter(pl.col(row).is_in(listed)).to_dicts():
         own.setdefault((r[row], r[column]), []).append(r["value"])
-    most = max([r["value"] for r in cells.values() if r["value"] is not None] + [v for vs in own.values() for v in vs],
-               default=0) or 1  # fmt: skip
-    counted: dict[str, int] = {}
-    for (name, _), r in cells.items():
-        counted[name] = counted.get(name, 0) + r["n"]
-    listed = sorted(sorted(counted, key=lambda name: (-counted[name], name))[:GRID_ROWS])
     top = "".join(f'<th scope="col">{escape(str(c))}</th>' for c in columns)
     body = "".join(
         f'<tr><th scope="row" title="{escape(str(name))}">{escape(str(name))}</th>'
