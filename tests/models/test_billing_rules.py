@@ -630,6 +630,25 @@ def test_b10_is_told_by_owner_and_age_and_what_is_billed_too_much_offsets_nothin
     assert told(con, "B10", "unbilled_bucket") == {"0–30": 100, "31–60": 100}
 
 
+def test_what_is_approved_and_not_billed_for_a_whole_number_of_days_stands_in_the_bucket_that_names_it(
+    world: World,
+) -> None:
+    """Before 31 days it is 30 days old, with the 31st it is 31."""
+    days = {
+        "g1": "2026-01-31T00:00:00Z",
+        "g2": "2026-01-30T23:59:59Z",
+        "g3": "2026-01-01T00:00:00Z",
+        "g4": "2025-12-02T00:00:00Z",
+    }
+    gates = [{**GATE, "source_key": key, "sequence": n, "bills_pct": 10 * n} for n, key in enumerate(days, 1)]
+    approved = [
+        row for key, at in days.items() for row in events(key, ("started", "2025-11-03T12:00:00Z"), ("approved", at))
+    ]
+    con = world("2026-03-03T00:00:00", milestones=gates, milestone_events=approved)
+    assert told(con, "B10", "unbilled_bucket") == {"31–60": 300, "61–90": 300, "over 90": 400}
+    assert asked(con, "B10")["n"] == 4
+
+
 def test_b10_says_whose_worth_nobody_knows_and_does_not_call_it_billed(world: World) -> None:
     con = world(milestones=[{**GATE, "bills_pct": None}], milestone_events=APPROVED)
     assert (asked(con, "B10")["value"], asked(con, "B10")["n"]) == (0, 0)
