@@ -73,6 +73,13 @@ def test_on_time_against_the_baseline_counts_open_gates_past_it_as_misses(world:
     assert (found["value"], found["n"]) == (50, 2)  # the third has its day still to go
 
 
+def test_a_date_written_in_the_instant_of_the_approval_still_is_a_plan(world: World) -> None:
+    plans = [plan("g1", "2025-12-01", "2026-03-01"), plan("g1", "2026-04-20", "2026-04-25")]
+    con = world(milestone_plans=plans, milestone_events=approved("g1", "2026-04-20"))
+    written = one(con, "gate_plans", "version = 2")
+    assert (written["is_current"], written["is_after_approval"]) == (True, False)
+
+
 # S4
 
 
@@ -140,6 +147,12 @@ def test_earned_schedule_gives_the_worked_answer_of_the_rules_page(world: World)
     assert row["variance_months"] == pytest.approx(-0.48)
     assert ask(con, "S6")["value"] == pytest.approx(0.93, abs=0.005)
     assert row["forecast_months"] == pytest.approx(12.9, abs=0.05)
+
+
+def test_a_project_that_has_not_begun_has_no_pace_and_no_forecast(world: World) -> None:
+    con = world(projects=[{**PROJECT, "kickoff_at": None}], milestone_plans=[plan("g1", "2025-12-01", "2026-05-01")])
+    row = one(con, "earned_schedules")  # its plan stands still until May, so that nothing earned is worth four months
+    assert (row["unknown_reason"], row["earned_months"], row["forecast_months"]) == ("not begun", None, None)
 
 
 def test_months_elapse_by_calendar_and_stop_at_completion(world: World) -> None:
