@@ -101,6 +101,22 @@ def test_a_project_without_a_playbook_is_given_no_gates_of_one_and_no_warning(wo
     assert all(finding.passed for finding in build.check(con, catalog.marts()["gate_labels"]))
 
 
+def test_a_name_that_one_playbook_knows_is_still_suggested_to_a_project_without_one(world: World) -> None:
+    projects = [HOME, {**PROJECT, "source_key": "p2", "playbook": None}]
+    con = world(
+        before=playbooks, projects=projects, milestones=[named("Framing"), named("Framing", "g2", project="p2")]
+    )
+    assert one(con, "gate_labels", "gate_id = 't:g1'")["mapped_by"] == "alias"
+    assert one(con, "gate_labels", "gate_id = 't:g2'")["suggested_gate"] == "framing_inspection"
+
+
+def test_a_playbooks_gate_is_suggested_to_its_own_projects_alone(world: World) -> None:
+    gates = [named("Framing inspektion"), named("Framing inspektion", "g2", project="p2")]
+    con = world(before=playbooks, projects=[HOME, {**PROJECT, "source_key": "p2"}], milestones=gates)
+    rows = con.execute("select playbook, suggested_gate from marts.gate_labels order by gate_id").fetchall()
+    assert rows == [("custom_home", "framing_inspection"), ("brand_identity", None)]
+
+
 def test_a_place_missing_in_the_tool_is_the_playbooks(world: World) -> None:
     gates = [named("Walkthrough", sequence=None), named("Foundation", "g2", sequence=None)]
     happened = [
