@@ -273,6 +273,23 @@ def test_a_release_where_nothing_is_held_releases_nothing(world: World) -> None:
     assert entries(con) == [("invoiced", "payable", "50.00")]
 
 
+def test_what_a_voided_release_released_is_held_again(world: World) -> None:
+    release = {"kind": "retention_release", "total": "20.00", "issued_at": "2026-05-12T12:00:00Z"}
+    bills = [
+        invoice(kind="progress", retained="20.00"),
+        invoice("i2", **release, status="void", voided_at="2026-06-02T12:00:00Z"),
+    ]
+    con = world(invoices=bills)
+    assert standing(con, "2026-06-01") == {"payable": "400.00"}
+    assert standing(con, "2026-06-02") == {"payable": "380.00", "retained": "20.00"}
+
+
+def test_of_what_a_voided_bill_held_back_nothing_was_ever_retained(world: World) -> None:
+    con = world(invoices=[invoice(kind="progress", retained="20.00", status="void", voided_at="2026-04-02T12:00:00Z")])
+    held = one(con, "retained_balances")
+    assert (held["retained_amount_local"], held["held_amount_local"]) == (0, 0)
+
+
 def test_a_release_at_another_days_rate_leaves_nothing_held(world: World) -> None:
     rates = [
         {"day": "2026-01-12", "currency": "EUR", "rate": "1.10"},
