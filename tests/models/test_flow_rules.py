@@ -635,8 +635,10 @@ def test_an_average_age_that_fell_by_just_ten_percent_stands_still() -> None:
     ("light", "broken"),
     [
         (0, [stay((5, 4))]),
+        (0, [stay((4, 28), (5, 3))]),
         (1, [stay((5, 4), (5, 9), next_state="waived")]),
         (2, [stay((5, 4))]),
+        (2, [stay((4, 28), (5, 3))]),
         (3, [stay((4, 20))]),
         (4, [stay((5, 4), (5, 9), kind="inspection")]),
     ],
