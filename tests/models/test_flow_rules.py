@@ -173,6 +173,26 @@ def test_a_gate_ends_in_the_state_that_its_row_tells(world: World, ending: str) 
     assert one(con, "gate_attempts", "attempt = 2")["is_open"] is False
 
 
+def test_a_gate_waived_before_its_start_was_waived_until_it_began(world: World) -> None:
+    story = [("waived", day(3)), ("reopened", day(5)), ("started", day(8)), ("submitted", day(11))]
+    con = world(milestones=gates(1, 2), milestone_events=events("g2", *story))
+    assert stays(con, "g2") == [
+        ("waived", 3, 8, True),
+        ("changes_requested", 8, 11, True),
+        ("awaiting_decision", 11, None, True),
+    ]
+
+
+def test_what_was_submitted_and_refused_in_one_instant_stands_refused(world: World) -> None:
+    story = [("started", 3), ("submitted", 4), ("rejected", 6), ("submitted", 8), ("rejected", 8)]
+    con = world(milestone_events=events("g1", *[(kind, day(number)) for kind, number in story]))
+    assert stays(con)[2:] == [
+        ("changes_requested", 6, 8, True),
+        ("awaiting_decision", 8, 8, False),
+        ("changes_requested", 8, None, False),
+    ]
+
+
 def test_an_approval_whose_start_is_not_known_still_stands_as_approved(world: World) -> None:
     project = {**PROJECT, "kickoff_at": None}
     con = world(projects=[project], milestone_events=events("g1", ("approved", day(5)), ("approved", day(7))))
@@ -334,6 +354,7 @@ def test_a_project_without_a_required_gate_has_no_lead_time(world: World) -> Non
     [
         ("2026-02-01", {"cancelled": "active", "completed": "active"}),
         ("2026-04-01", {"cancelled": "active", "completed": "completed"}),
+        ("2026-05-01", {"cancelled": "cancelled", "completed": "completed"}),  # in the instant it was written
         ("2026-06-01", {"cancelled": "cancelled", "completed": "completed"}),
     ],
 )
