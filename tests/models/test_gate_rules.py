@@ -183,6 +183,19 @@ def test_events_of_one_instant_are_taken_in_the_order_they_can_follow(world: Wor
     assert (gate["status"], gate["cycle_days"], gate["has_chronology_violation"]) == ("approved", 0.0, False)
 
 
+def test_a_waiver_in_the_instant_of_an_approval_comes_after_it(world: World) -> None:
+    con = world(milestone_events=events("g1", ("waived", day(5)), ("approved", day(5))))
+    assert con.execute("select type from marts.gate_events order by position").fetchall() == [
+        ("approved",),
+        ("waived",),
+    ]
+
+
+def test_an_attempt_that_nobody_decided_was_not_decided_by_the_system(world: World) -> None:
+    con = world(milestone_events=events("g1", ("started", day(3)), ("submitted", day(4))))
+    assert one(con, "gate_attempts")["is_auto_decided"] is False
+
+
 def test_the_baseline_is_the_plan_in_force_at_signature_else_the_first(world: World) -> None:
     def plan(key: str, recorded: str, due: str) -> dict[str, str]:
         return {"source_key": key, "milestone": "g1", "recorded_at": recorded, "due_on": due}
