@@ -466,6 +466,12 @@ def test_plans_that_begin_after_the_kickoff_are_the_first_ones_known_not_additio
     assert (str(row["settled_on"]), row["baseline_gate_count"], row["added_gate_count"]) == ("2026-04-01", 2, 1)
 
 
+def test_a_project_without_gates_added_and_deleted_none(world: World) -> None:
+    row = one(world(milestones=[]), "project_scopes")
+    counts = [row[f"{name}_gate_count"] for name in ("baseline", "added", "changed", "deleted")]
+    assert counts == [0, 0, 0, 0]
+
+
 def test_without_kickoff_and_signature_volatility_is_not_known(world: World) -> None:
     con = world(projects=[{**PROJECT, "kickoff_at": None, "signed_at": None}])
     assert (value(con, "C10"), left_out(con, "C10")) == (None, {"no kickoff recorded": 1})
