@@ -125,7 +125,7 @@ def test_a_page_opens_without_error_or_barrier_in_light_and_dark_and_fits_its_wi
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_function(f"document.querySelector('[data-testid=stMain]').clientWidth <= {width}")
         for part in ("document.documentElement", "document.querySelector('[data-testid=stMain]')"):
-            assert page.evaluate(f"{part}.scrollWidth - {part}.clientWidth") <= 0, width
+            page.wait_for_function(f"{part}.scrollWidth <= {part}.clientWidth", timeout=15_000)  # once all is laid out
     assert not page.locator("[data-testid=stException]").count()
     assert not page.get_by_text("Deploy", exact=True).count()
     assert errors == []

@@ -101,7 +101,7 @@ def test_a_page_of_hostile_records_does_nothing_that_they_say_and_fits_its_windo
         visit.page.set_viewport_size({"width": width, "height": 900})
         visit.page.wait_for_function(f"document.querySelector('[data-testid=stMain]').clientWidth <= {width}")
         for part in ("document.documentElement", "document.querySelector('[data-testid=stMain]')"):
-            assert visit.page.evaluate(f"{part}.scrollWidth - {part}.clientWidth") <= 0, width
+            visit.page.wait_for_function(f"{part}.scrollWidth <= {part}.clientWidth", timeout=15_000)  # once laid out
     assert not visit.page.locator("[data-testid=stException]").count()
     assert visit.harm() == UNHARMED
 
