@@ -23,7 +23,7 @@ demo: env ## Simulated firms, portal, refresh and dashboard until Ctrl-C (PORT=8
 		$(if $(PROJECTS),--projects $(PROJECTS)) $(if $(SEED),--seed $(SEED))
 
 test: env ## All tests, in parallel (ARGS='-m "not slow"' for the quick ones)
-	@set -e; left_out=$$(sh .ci/beside.sh); exec $(BIN)/python -m pytest -n 2 --dist loadfile $$left_out $(ARGS)
+	@set -e; left_out=$$(sh .ci/beside.sh); exec $(BIN)/python -m pytest -n 3 --dist loadfile $$left_out $(ARGS)
 
 check: env ## Style, types, SQL, Dagster definitions and known vulnerabilities
 	@$(BIN)/ruff check .
