@@ -321,6 +321,14 @@ WAITING = ["awaiting", "begun, nobody knows when", "changes", "in progress", "op
 UNAPPROVED = [*CANCELLED, *WAITING, "not started", "waived"]
 
 # By measure: how many rows count, and by reason which do not, or how many where that is nearly all.
+NOT_EARLY = {
+    "bills a change order": ["of a change order", "of no gate"],
+    "draft or void invoice": ["of a draft", "of who knows what"],
+    "deposit": ["of a deposit"],
+    "retention release": ["of a release"],
+    "credit": ["below nothing", "of a credit note", "of nothing"],
+    "billed after approval": ["after approval"],
+}
 LEFT_OUT: dict[str, tuple[int, dict[str, list[str] | int]]] = {
     "F1": (27, {
         "not started": ["not started"],
@@ -539,30 +547,9 @@ LEFT_OUT: dict[str, tuple[int, dict[str, list[str] | int]]] = {
         "billed in full": ["billed", "billed", "billed too much"],
     }),
     "B11": (3, {"approved lately": 23}),
-    "B12": (3, {
-        "bills a change order": ["of a change order", "of no gate"],
-        "draft or void invoice": ["of a draft", "of who knows what"],
-        "deposit": ["of a deposit"],
-        "retention release": ["of a release"],
-        "credit": ["below nothing", "of a credit note", "of nothing"],
-        "billed after approval": ["after approval"],
-    }),
-    "B12d": (3, {
-        "bills a change order": ["of a change order", "of no gate"],
-        "draft or void invoice": ["of a draft", "of who knows what"],
-        "deposit": ["of a deposit"],
-        "retention release": ["of a release"],
-        "credit": ["below nothing", "of a credit note", "of nothing"],
-        "billed after approval": ["after approval"],
-    }),
-    "B12c": (3, {
-        "bills a change order": ["of a change order", "of no gate"],
-        "draft or void invoice": ["of a draft", "of who knows what"],
-        "deposit": ["of a deposit"],
-        "retention release": ["of a release"],
-        "credit": ["below nothing", "of a credit note", "of nothing"],
-        "billed after approval": ["after approval"],
-    }),
+    "B12": (3, NOT_EARLY),
+    "B12d": (3, NOT_EARLY),
+    "B12c": (3, NOT_EARLY),
     "B13": (24, {
         "waived or cancelled": ["cancelled", "cancelled", "cancelled", "waived", "waived", "waived"],
         "no baseline": ["without a baseline", "without a baseline", "without a baseline"],
