@@ -19,6 +19,8 @@ from models.faults import Fault, Problem
 PAST, THERE = "nothing lies after the clock", "whatever it names is there"
 _NAMED = {"client_id": "clients", "project_id": "projects", "gate_id": "gates", "invoice_id": "invoices",
           "change_order_id": "change_orders"}  # fmt: skip
+# A gate that is itself an orphan stands in no other table than the list of what is to be mended.
+_NOWHERE_ELSE = {"gate_faults": "entity = 'milestones' and fault = 'orphan'"}
 _AHEAD = ("working_days", "source_pulls", "rejects")  # calendars, and what is said of records, may reach beyond it
 _REMAINDERS = ("retained_amount",)  # the total less what is payable, each rounded: no rounding of its own to hold it to
 _MANY = 20  # records of one kind, which do not all go at once
@@ -50,7 +52,8 @@ def check(con: Connection, model: Model, there: Collection[str]) -> list[Finding
             if to in there
         ]
         shown = ", ".join(dict.fromkeys([*model.key, *names]))
-        condition = f"from {model.table} where {' or '.join(lost) or 'false'}"
+        spared = _NOWHERE_ELSE.get(model.name, "false")
+        condition = f"from {model.table} where ({' or '.join(lost) or 'false'}) and not ({spared})"
         findings.append(found(con, model.table, THERE, "fail", condition, shown))
     entities = [one for one in catalog.contract().entities.values() if one.mart == model.name and one.adds_up]
     return findings + [_worth(con, model, entity) for entity in entities]

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 from small_worlds import CLIENT, GATE, PROJECT, Rows, World, events, one, prepare, receive, small, unfold
 
-from models import admission, build, catalog, terms_seen
+from models import admission, audit, build, catalog, terms_seen
 from models.admission import StagedSource
 from models.measure import Question, answer, explain
 
@@ -284,6 +284,19 @@ def test_orphans_are_faults_of_their_gate_and_an_orphaned_gate_is_one_too(world:
     found = answer(con, Question("M3")).row(0, named=True)
     assert (found["value"], found["n"]) == (0, 2)
     assert answer(con, Question("M3", by=("firm",)))["firm"].to_list() == ["Firm t"]
+    findings = audit.check(con, catalog.marts()["gate_faults"], catalog.marts())
+    assert [each.check for each in findings if not each.passed] == []  # it is to be mended, and stops no refresh
+
+
+def test_a_fault_of_a_gate_that_was_never_there_stops_the_refresh(world: World) -> None:
+    con = world(
+        milestones=[CLEAR],
+        extra_work=[{"source_key": "w1", "project": "lost", "milestone": "g1", "done_at": KICKED_OFF}],
+    )
+    assert ("t:g1", "orphan", "t:w1") in faults(con)
+    con.execute("update marts.gate_faults set gate_id = 't:gone' where fault = 'orphan'")
+    findings = audit.check(con, catalog.marts()["gate_faults"], catalog.marts())
+    assert [each.check for each in findings if not each.passed] == [audit.THERE]
 
 
 def test_an_event_written_before_its_day_is_a_future_date_and_one_of_later_is_not(world: World) -> None:
