@@ -146,8 +146,8 @@ class Unfolding:
     def __exit__(self, *_: object) -> None:
         self._con.close()
 
-    def execute(self, sql: str, *rest: Any, **named: Any) -> duckdb.DuckDBPyConnection:
-        self._unfold(sql)
+    def execute(self, sql: str | duckdb.Statement, *rest: Any, **named: Any) -> duckdb.DuckDBPyConnection:
+        self._unfold(sql if isinstance(sql, str) else sql.query)
         return self._con.execute(sql, *rest, **named)
 
     def sql(self, sql: str, *rest: Any, **named: Any) -> duckdb.DuckDBPyRelation:
