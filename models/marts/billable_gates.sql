@@ -121,7 +121,8 @@ invoiced as (
         gate_id,
         sum(share_local) as billed_local,
         sum(case when is_disputed then share_local else 0 end) as disputed_local,
-        sum(case when has_lag then amount end) as weight,
+        -- lines that come to nothing in the contract's currency weigh nothing
+        nullif(sum(case when has_lag then amount end), 0) as weight,
         sum(case when has_lag then lag_micros * amount end) as lag_weighted,
         sum(case when has_lag then (lag_micros + cash_micros) * amount end) as cash_weighted,
         min(case when has_lag then lag_micros end) as first_micros,

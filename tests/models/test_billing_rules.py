@@ -357,6 +357,16 @@ def test_a_gate_billed_again_after_a_credit_is_complete_from_the_second_time(wor
     assert gate["tied_amount_days"] == 400 * 12
 
 
+def test_a_line_that_comes_to_nothing_in_the_contracts_currency_lags_behind_nothing(world: World) -> None:
+    rates = [{"day": "2026-01-12", "currency": "JPY", "rate": "0.0067"}]
+    bills = [invoice(currency="JPY", total="0.50")]
+    lines = [line("l1", amount="0.50")]
+    con = world(milestone_events=APPROVED, rates=rates, invoices=bills, invoice_lines=lines)
+    row = one(con, "billable_gates")
+    assert (row["billing_lag_days"], row["unbilled_amount"], row["is_paid_in_full"]) == (None, 400, False)
+    assert row["billing_wait_days"] > 0  # the whole amount waits on
+
+
 def test_money_tied_up_is_amount_times_days_and_early_billing_earns_none_back(world: World) -> None:
     early = invoice(total="100.00", issued_at="2026-01-05T12:00:00Z")
     con = world(
