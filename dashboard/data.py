@@ -24,12 +24,13 @@ from dashboard.access import EVERYTHING, Policy, Rule, Sight, Viewer
 from dashboard.export import Sheets
 from dashboard.filters import Filters, Options
 from dashboard.keeping import Kept as Keeping
-from models import build, catalog, client_safe, comparing, explaining, measure, rewinding
+from models import build, catalog, client_safe, comparing, explaining, measure, rewinding, trends
 from models.build import Finding
 from models.comparing import Moved
 from models.explaining import Told
 from models.faults import fault
 from models.measure import Bucket, Clock, Comparison, Explanation, Measure, Question
+from models.trends import Days, Trend
 from pipelines import settings as settings_
 from pipelines import snapshots
 
@@ -71,12 +72,26 @@ class Store:
         """As `measure.answer`; without a value where it is made of amounts that the viewer may not see."""
         return self._kept(("answer", _key(question)), lambda con: self._shown(question, measure.answer(con, question)))
 
+    def counts(self, question: Question) -> pl.DataFrame:
+        """As `measure.counts`."""
+        return self._kept(("counts", _key(question)), lambda con: measure.counts(con, question))
+
     def series(self, question: Question, bucket: Bucket) -> pl.DataFrame:
         """As `measure.series`, and as `answer`."""
         return self._kept(
             ("series", bucket, _key(question)),
             lambda con: self._shown(question, measure.series(con, question, bucket)),
         )
+
+    def trend(self, question: Question, before: Days | None) -> Trend:
+        """As `trends.trend` by months, and as `answer`."""
+
+        def ask(con: duckdb.DuckDBPyConnection) -> Trend:
+            found = trends.trend(con, question, before)
+            earlier = None if found.before is None else self._shown(question, found.before)
+            return Trend(self._shown(question, found.answer), earlier, self._shown(question, found.series))
+
+        return self._kept(("trend", before, _key(question)), ask)
 
     def distribution(self, question: Question, limit: int) -> pl.DataFrame:
         """As `measure.distribution`."""
@@ -258,7 +273,7 @@ def mart_columns(mart: str) -> Mapping[str, str]:
 def _opened(path: str) -> duckdb.DuckDBPyConnection:
     con = duckdb.connect(path, read_only=True)
     try:
-        build.steady(con)
+        _answering(con)
         snapshots.refuse_unlike(con, Path(path))
     except BaseException:
         con.close()
@@ -270,7 +285,15 @@ def _opened(path: str) -> duckdb.DuckDBPyConnection:
     max_entries=OPEN_REWOUND, show_spinner="Rebuilding that day from its records", on_release=lambda con: con.close()
 )
 def _rewound(path: str, day: date) -> duckdb.DuckDBPyConnection:
-    return rewinding.rewound(Path(path), _end_of(day))
+    con = rewinding.rewound(Path(path), _end_of(day))
+    _answering(con)
+    return con
+
+
+def _answering(con: duckdb.DuckDBPyConnection) -> None:
+    """Answers each statement on one core: two are asked at once (ahead.py), and a split one costs a tenth more."""
+    build.steady(con)
+    con.execute("set threads = 1")
 
 
 def _end_of(day: date) -> datetime:
@@ -307,7 +330,7 @@ def _limited(path: str, day: date | None, sight: Sight) -> duckdb.DuckDBPyConnec
         con.register("let_through", let_through)
         con.execute(f"insert into marts.{mart} from let_through")
         con.unregister("let_through")
-    build.steady(con)
+    _answering(con)
     con.execute("set enable_external_access = false")
     con.execute("set lock_configuration = true")
     return con
@@ -454,13 +477,6 @@ class Reading:
         since, until = self.span() if catalogue()[measure_id].spans else (None, None)
         return Question(measure_id, by, {**self.filters.where(), **where}, since, until, self._clock(measure_id))
 
-    def question_before(self, measure_id: str) -> Question | None:
-        """The same of the period before; None where the measure or the filters have none."""
-        span = self.filters.span_before(self.as_of.date())
-        if span is None or not catalogue()[measure_id].spans:
-            return None
-        return replace(self.question(measure_id), since=span[0], until=span[1])
-
     def question_then(self, measure_id: str) -> Question | None:
         """The same as it was asked on the day that is compared with; None where none is chosen."""
         if self.then is None:
@@ -492,15 +508,41 @@ class Reading:
         self._note("answer", measure_id, *by, **where)
         return self.store.answer(self.question(measure_id, *by, **where))
 
+    def counts(self, measure_id: str, *by: str) -> pl.DataFrame:
+        self._note("counts", measure_id, *by)
+        return self.store.counts(self.question(measure_id, *by))
+
     def row(self, measure_id: str) -> dict[str, Any]:
         """The one row of an answer that nothing is grouped by."""
-        return self.answer(measure_id).row(0, named=True)
+        trend = self._trend(measure_id)
+        found = self.answer(measure_id) if trend is None else trend.answer
+        return found.row(0, named=True)
 
     def before(self, measure_id: str) -> pl.DataFrame | None:
         """The answer of the period before; None where the measure or the filters have none."""
+        span = self._span_before(measure_id)
+        if span is None:
+            return None
+        if (trend := self._trend(measure_id)) is not None:
+            return trend.before
         self._note("before", measure_id)
-        question = self.question_before(measure_id)
-        return None if question is None else self.store.answer(question)
+        return self.store.answer(replace(self.question(measure_id), since=span[0], until=span[1]))
+
+    def months(self, measure_id: str) -> pl.DataFrame:
+        """The series of months that nothing is grouped by."""
+        trend = self._trend(measure_id)
+        return self.series(measure_id, "month") if trend is None else trend.series
+
+    def _span_before(self, measure_id: str) -> Days | None:
+        return self.filters.span_before(self.as_of.date()) if catalogue()[measure_id].spans else None
+
+    def _trend(self, measure_id: str) -> Trend | None:
+        """What a measure is asked at once, under the filters; None where it has to be asked one by one."""
+        question = self.question(measure_id)
+        if not trends.is_told_at_once(question):
+            return None
+        self._note("_trend", measure_id)
+        return self.store.trend(question, self._span_before(measure_id))
 
     def series(self, measure_id: str, bucket: Bucket, *by: str, **where: tuple[str, ...]) -> pl.DataFrame:
         self._note("series", measure_id, bucket, *by, **where)
@@ -532,7 +574,8 @@ class Reading:
         return self.store.table(mart, columns, where=self.filters.where(), only=only, order=order, limit=limit)
 
     def _note(self, how: str, *given: Any, **where: tuple[str, ...]) -> None:
-        self.asked.append(Asked(how, given, tuple(where.items())))
+        if "client_id" not in where:  # clients who were picked are others next time
+            self.asked.append(Asked(how, given, tuple(where.items())))
 
     def of_project(self, mart: str, columns: Sequence[str], project_id: str, order: Sequence[str] = ()) -> pl.DataFrame:
         """A mart's rows of one project, whatever the filters."""

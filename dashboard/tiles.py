@@ -150,7 +150,7 @@ def _spark(reading: Reading, about: Measure, label: str, value: float | None) ->
     """The measure month by month over the period; nothing where it has no months."""
     if value is None or not about.spans or about.kind == "steps" or about.window:
         return '<div class="mp-nospark"></div>'
-    values = reading.series(about.id, "month")["value"].to_list()
+    values = reading.months(about.id)["value"].to_list()
     drawn = timelines.spark(values)
     if not drawn:
         return '<div class="mp-nospark"></div>'

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import cast
 
 import duckdb
@@ -41,10 +42,11 @@ from models.questions import Asked, Question, Statement
 
 __all__ = [
     "BUCKETS", "COMMON", "MIN_N", "MIN_N_P85", "MIN_N_P95", "Bucket", "Clock", "Comparison", "Dimension", "Explanation",
-    "LeftOut", "Measure", "Question", "Statement", "answer", "catalogue", "curve", "dimensions", "distribution",
-    "explain", "log_rank", "rows", "rules", "sample", "series", "statement", "values",
+    "LeftOut", "Measure", "Question", "Statement", "answer", "catalogue", "counts", "curve", "dimensions",
+    "distribution", "explain", "log_rank", "rows", "rules", "sample", "series", "statement", "values",
 ]  # fmt: skip
 
+KEPT_STATEMENTS = 400  # at about 50 kB
 # `con.sql` would copy the rows once less, but it plans each statement twice, and planning is most of an answer's time.
 warnings.filterwarnings("ignore", message="Arrow output on a DB-API result", category=UserWarning)
 
@@ -92,7 +94,22 @@ def answer(con: duckdb.DuckDBPyConnection, question: Question) -> pl.DataFrame:
     and `step`. Raises `Fault` for an unknown measure, dimension, clock or setting and for a period that ends
     before it begins.
     """
-    return _frame(con, _statement(questions.dated(con, questions.checked(question))))
+    return frame(con, _statement(questions.dated(con, questions.checked(question))))
+
+
+def counts(con: duckdb.DuckDBPyConnection, question: Question) -> pl.DataFrame:
+    """How many rows `answer` counts in each group, the most first: the dimensions and `n`, where it is above 0.
+
+    Of a duration only finished rows count, as in its n. Raises `Fault` as `answer` does.
+    """
+    asked = questions.dated(con, questions.checked(question))
+    outcome = durations.outcome(asked.measure) if asked.measure.kind == "duration" else str(durations.FINISHED)
+    matched, parameters = questions.matched(asked, (*questions.keys(asked.measure, asked.by), f"{outcome} as outcome"))
+    where = f"left_out is null and outcome = {durations.FINISHED}"
+    counted = estimators.summed(asked.by, ["count(*) as n"], f"matched\n  where {where}")
+    order = ", ".join(["n desc", *map(questions.ordered, asked.by)])
+    queries = questions.with_queries([("matched", matched), ("counted", counted)])
+    return frame(con, Statement(f"{queries}\nselect *\nfrom counted\norder by {order}", parameters))
 
 
 def series(con: duckdb.DuckDBPyConnection, question: Question, bucket: Bucket = "month") -> pl.DataFrame:
@@ -110,14 +127,21 @@ def series(con: duckdb.DuckDBPyConnection, question: Question, bucket: Bucket = 
         return _window_series(con, asked, bucket)
     by = [name for name in dict.fromkeys(question.by) if name != bucket]
     found = answer(con, replace(question, by=(*by, bucket))).rename({bucket: "period"})
+    return with_empty_buckets(con, question, bucket, found, by)
+
+
+def with_empty_buckets(
+    con: duckdb.DuckDBPyConnection, question: Question, bucket: Bucket, found: pl.DataFrame, by: Sequence[str] = ()
+) -> pl.DataFrame:
+    """What was found per bucket with a row for each bucket in which nothing was, as `series` tells it."""
     days = _span(con, question, found["period"])
     if days is None or (by and found.is_empty()):
         return found
-    every = pl.DataFrame({"period": _buckets(*days, bucket)})
+    every = pl.DataFrame({"period": buckets(*days, bucket)})
     if by:
         every = found.select(by).unique(maintain_order=True).join(every, how="cross")
     filled = every.join(found, on=[*by, "period"], how="left", maintain_order="left")
-    added = asked.measure.kind in ("sum", "count")
+    added = metrics.catalogue()[question.measure].kind in ("sum", "count")
     is_empty = pl.col("n").is_null()
     return filled.with_columns(
         pl.when(is_empty & added).then(0.0).otherwise("value").alias("value"),
@@ -140,7 +164,7 @@ def curve(con: duckdb.DuckDBPyConnection, question: Question) -> pl.DataFrame:
     queries = (("matched", matched), *durations.curve_queries(asked.measure, asked.by))
     order = ", ".join([*map(questions.ordered, asked.by), "time"])
     drawn = durations.steps_of_curve(asked.measure, asked.by)
-    return _frame(
+    return frame(
         con,
         Statement(f"{questions.with_queries(queries)}\nselect *\nfrom (\n  {drawn}\n)\norder by {order}", parameters),
     )
@@ -202,7 +226,7 @@ select * exclude (place)
 from ranked
 where place * $limit // n > (place - 1) * $limit // n
 order by value, id"""
-    return _frame(con, Statement(sql, {**parameters, "limit": limit}))
+    return frame(con, Statement(sql, {**parameters, "limit": limit}))
 
 
 def _row_value(measure: Measure) -> tuple[tuple[str, ...], str]:
@@ -244,7 +268,7 @@ select {shown}
 from matched
 where left_out {kept}
 order by {row_names()[measure.mart][0]}"""
-    return _frame(con, Statement(sql, parameters))
+    return frame(con, Statement(sql, parameters))
 
 
 def sample(con: duckdb.DuckDBPyConnection, question: Question, limit: int = 5) -> pl.DataFrame:
@@ -275,7 +299,7 @@ from matched
 where left_out is null
 order by {value} desc nulls last, id
 limit $limit"""
-    return _frame(con, Statement(sql, {**parameters, "limit": limit}))
+    return frame(con, Statement(sql, {**parameters, "limit": limit}))
 
 
 def values(con: duckdb.DuckDBPyConnection, question: Question, name: str) -> list[str]:
@@ -328,7 +352,7 @@ def _statement(asked: Asked) -> Statement:
     measure, by = asked.measure, asked.by
     estimate = _estimate(measure, by)
     matched, parameters = questions.matched(asked, (*questions.keys(measure, by), *estimate.columns))
-    shown = [*by, *estimate.shown, _note(asked, estimate)]
+    shown = [*by, *estimate.shown, note(asked, estimate)]
     sql = f"{questions.with_queries([('matched', matched), *estimate.queries])}\nselect {lines(shown)}\nfrom measured"
     if by:
         sql += f"\nwhere {estimate.kept}"
@@ -345,7 +369,8 @@ def _estimate(measure: Measure, by: tuple[str, ...]) -> Estimate:
     return estimators.estimate(measure, by, has_open=measure.open is not None and not set(by) & set(BUCKETS))
 
 
-def _note(asked: Asked, estimate: Estimate) -> str:
+def note(asked: Asked, estimate: Estimate) -> str:
+    """The column that says why a value is missing or limited."""
     notes = [
         f"case {' '.join(f'when {condition} then {words}' for condition, words in cases)} end"
         for cases in estimate.notes
@@ -359,7 +384,8 @@ def _uses_days(measure: Measure) -> bool:
     return measure.spans
 
 
-def _buckets(first: date, last: date, bucket: Bucket) -> pl.Series:
+def buckets(first: date, last: date, bucket: Bucket) -> pl.Series:
+    """The first day of every bucket between two days."""
     step = {"day": "1d", "week": "1w", "month": "1mo"}[bucket]
     return pl.date_range(_first_day(first, bucket), _first_day(last, bucket), step, eager=True)
 
@@ -418,7 +444,7 @@ def _level_series(con: duckdb.DuckDBPyConnection, asked: Asked, bucket: Bucket) 
     last = min(day for day in (asked.question.until, max(clock, ends[1] or clock)) if day)
     shown = [*by, "period", "value", "n", "note"]
     if first is None or first > last:
-        empty = _frame(
+        empty = frame(
             con,
             Statement(
                 f"{questions.with_queries(queries)}\nselect {keyed}moved_on as period, 1.0 as value, moved_n as n, "
@@ -427,7 +453,7 @@ def _level_series(con: duckdb.DuckDBPyConnection, asked: Asked, bucket: Bucket) 
             ),
         )
         return empty.select(shown)
-    starts = _buckets(first, last, bucket).to_list()
+    starts = buckets(first, last, bucket).to_list()
     ends_on = [min(_last_day(day, bucket), last) for day in starts]
     parameters |= {"starts": starts, "ends": ends_on, "afters": [date.min, *ends_on[:-1]]}
     over = f"partition by {', '.join(by)} " if by else ""
@@ -448,7 +474,7 @@ def _level_series(con: duckdb.DuckDBPyConnection, asked: Asked, bucket: Bucket) 
     order = ", ".join([*map(questions.ordered, by), "period"])
     told = f"select {keyed}period, value, n, cast(null as varchar) as note\nfrom stood\norder by {order}"
     sql = f"{questions.with_queries(queries)}\n{told}"
-    return _frame(con, Statement(sql, parameters)).select(shown)
+    return frame(con, Statement(sql, parameters)).select(shown)
 
 
 def _window_series(con: duckdb.DuckDBPyConnection, asked: Asked, bucket: Bucket) -> pl.DataFrame:
@@ -459,7 +485,7 @@ def _window_series(con: duckdb.DuckDBPyConnection, asked: Asked, bucket: Bucket)
     if first > last:
         raise fault(f"measure {asked.measure.id}", f"there is no day from {first} to {last}.", "Ask for earlier days.")
     frames = []
-    for start in _buckets(first, last, bucket).to_list():
+    for start in buckets(first, last, bucket).to_list():
         ends = min(_last_day(start, bucket), last)
         found = answer(
             con,
@@ -474,9 +500,20 @@ def _window_series(con: duckdb.DuckDBPyConnection, asked: Asked, bucket: Bucket)
     return pl.concat(frames).sort(asked.by, maintain_order=True) if asked.by else pl.concat(frames)
 
 
-def _frame(con: duckdb.DuckDBPyConnection, made: Statement) -> pl.DataFrame:
-    found = con.execute(made.sql, dict(made.parameters)).to_arrow_table()
+def frame(con: duckdb.DuckDBPyConnection, made: Statement) -> pl.DataFrame:
+    """What a statement finds; exact decimals become doubles."""
+    found = con.execute(_parsed(made.sql), dict(made.parameters)).to_arrow_table()
     return cast(pl.DataFrame, pl.from_arrow(found)).with_columns(pl.col(pl.Decimal).cast(pl.Float64))
+
+
+@lru_cache(KEPT_STATEMENTS)
+def _parsed(sql: str) -> duckdb.Statement:
+    """A statement read once: reading takes up to a quarter of a small answer's time, and values are bound, not written.
+
+    It belongs to no connection, and each asking takes a copy.
+    """
+    (one,) = duckdb.extract_statements(sql)
+    return one
 
 
 def _refuse_but_durations(measure: Measure) -> None:

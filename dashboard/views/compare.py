@@ -23,7 +23,7 @@ SIDE_BY_SIDE = ("F1", "F8", "F9", "F6", "S2", "B1", "B10", "B8", "C2", "C3", "C4
 
 
 def page(reading: Reading) -> None:
-    counted = reading.answer("F4", "playbook").filter(pl.col("n") > 0).sort("n", descending=True)
+    counted = reading.counts("F4", "playbook")
     days = f"{charts.clock(reading, 'F4')} days"
     words = (
         f"P50 {days} from one approval to the next, and n. Under n = 6 each gate's own days stand instead. Choose a "
@@ -118,7 +118,7 @@ def _multiples(reading: Reading, playbook: str) -> None:
 
 
 def _two(reading: Reading) -> None:
-    counted = reading.answer("F1", "client_id").filter(pl.col("n") > 0).sort("n", descending=True)
+    counted = reading.counts("F1", "client_id")
     names = reading.names()
     every = [client for client in counted["client_id"].to_list() if client in names]
     layout.section("Two clients", "Each number as on its own page, under the filters above but the client")
@@ -141,9 +141,12 @@ def _table(reading: Reading, one: str, other: str, names: dict[str, str]) -> Non
     told = []
     for measure in SIDE_BY_SIDE:
         about = catalogue()[measure]
+        both = {
+            row["client_id"]: row for row in reading.answer(measure, "client_id", client_id=(one, other)).to_dicts()
+        }
         sides = []
         for client in (one, other):
-            answer = reading.answer(measure, client_id=(client,)).row(0, named=True)
+            answer = both.get(client) or reading.answer(measure, client_id=(client,)).row(0, named=True)
             value = answer["value"]
             sides += [
                 worded(value, about.unit, reading.currency) if value is not None else absence(answer["note"]),

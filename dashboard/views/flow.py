@@ -193,10 +193,8 @@ def _split(reading: Reading) -> None:
 def _first_pass(reading: Reading) -> None:
     words = "By month of the decision; rework: approved gates that took more than one attempt"
     row = explain.section(reading, "First pass and rework", words, "F8", key="first_pass")
-    first = reading.series("F8", "month").select(
-        pl.col("period").alias("day"), pl.col("value").alias("first_pass_pct"), "n"
-    )
-    again = reading.series("F9", "month").select(pl.col("period").alias("day"), pl.col("value").alias("rework_pct"))
+    first = reading.months("F8").select(pl.col("period").alias("day"), pl.col("value").alias("first_pass_pct"), "n")
+    again = reading.months("F9").select(pl.col("period").alias("day"), pl.col("value").alias("rework_pct"))
     chosen = charts.chart(
         reading,
         "first_pass",

@@ -71,8 +71,8 @@ def _portfolio(reading: Reading) -> None:
 def _on_time(reading: Reading) -> None:
     words = "By month in which gates fell due; against the plan now in force, and against the baseline"
     row = explain.section(reading, "On time", words, "S2")
-    now = reading.series("S2", "month").select(pl.col("period").alias("day"), pl.col("value").alias("plan_pct"), "n")
-    first = reading.series("S2b", "month").select(pl.col("period").alias("day"), pl.col("value").alias("baseline_pct"))
+    now = reading.months("S2").select(pl.col("period").alias("day"), pl.col("value").alias("plan_pct"), "n")
+    first = reading.months("S2b").select(pl.col("period").alias("day"), pl.col("value").alias("baseline_pct"))
     chosen = charts.chart(
         reading,
         "on_time",

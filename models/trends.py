@@ -1,0 +1,153 @@
+"""What a reader asks of a measure at once: its answer, the one of the period before, and its way from month to month.
+
+Each is what `measure.answer` and `measure.series` give, told by one statement, which reads the rows once. What stays
+out: any reckoning of its own, and grouped questions.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from models import durations, estimators, measure, questions
+from models.estimators import Estimate, lines
+from models.metrics import Bucket, Measure
+from models.questions import Asked, Question, Statement
+
+Days = tuple[date, date]  # from, to; both included
+_BEFORE, _NOW, _FIRST = -1, 0, 1  # a row's places in time: the buckets count on from the first
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """`answer` and `before` are answers (`before` None where no such days were asked for), `series` is a series."""
+
+    answer: pl.DataFrame
+    before: pl.DataFrame | None
+    series: pl.DataFrame
+
+
+def trend(con: duckdb.DuckDBPyConnection, question: Question, before: Days | None, bucket: Bucket = "month") -> Trend:
+    """The answer, the answer over the days `before`, and the series; of a question that is not grouped.
+
+    Raises `Fault` as `measure.answer` and `measure.series` do.
+    """
+    asked = questions.checked(question)
+    if not is_told_at_once(question):
+        earlier = _earlier(con, question, before)
+        return Trend(measure.answer(con, question), earlier, measure.series(con, question, bucket))
+    found = measure.frame(con, _statement(asked, before, bucket))
+    now, earlier = (_at(found, place) for place in (_NOW, _BEFORE))
+    return Trend(
+        measure.answer(con, question) if now is None else now,
+        _earlier(con, question, before) if earlier is None else earlier,
+        _series(con, asked, bucket, found),
+    )
+
+
+def _earlier(con: duckdb.DuckDBPyConnection, question: Question, before: Days | None) -> pl.DataFrame | None:
+    return None if before is None else measure.answer(con, replace(question, since=before[0], until=before[1]))
+
+
+def _at(found: pl.DataFrame, place: int) -> pl.DataFrame | None:
+    """The answer at a place; None where nothing counts there, so that nothing tells why."""
+    told = found.filter(pl.col("place") == place).drop("place")
+    return None if told.is_empty() else told
+
+
+def _series(con: duckdb.DuckDBPyConnection, asked: Asked, bucket: Bucket, found: pl.DataFrame) -> pl.DataFrame:
+    since, until = asked.question.since, asked.question.until
+    assert since is not None
+    assert until is not None
+    periods = measure.buckets(since, until, bucket).alias("period").to_frame().with_row_index("place", _FIRST)
+    told = periods.with_columns(pl.col("place").cast(found.schema["place"])).join(
+        found, on="place", how="inner", maintain_order="left"
+    )
+    beside = ["open_n"] if _has_open_beside(asked.measure) else []
+    return measure.with_empty_buckets(con, asked.question, bucket, told.drop("place", *beside))
+
+
+def is_told_at_once(question: Question) -> bool:
+    """Whether one statement tells it; otherwise each of the three has to be asked by itself."""
+    asked = questions.checked(question)
+    about = asked.measure
+    if not about.period or about.window or about.kind in ("level", "steps", "count_back"):
+        return False
+    if asked.by or question.since is None or question.until is None:
+        return False
+    rows, _ = _rows(asked, _estimate(about))
+    return re.search(r"\$(since|until|days)\b", rows) is None  # else what a row counts for depends on the period
+
+
+def _rows(asked: Asked, estimate: Estimate) -> tuple[str, dict[str, Any]]:
+    """The rows of all days, with their own day."""
+    about = asked.measure
+    beside = [f"({about.open}) as is_open"] if _has_open_beside(about) else []
+    columns = (f"{_day(about)} as on_day", *estimate.columns, *beside)
+    return questions.matched(replace(asked, question=replace(asked.question, since=None, until=None)), columns)
+
+
+def _statement(asked: Asked, before: Days | None, bucket: Bucket) -> Statement:
+    """One SELECT with a row for each place."""
+    question, estimate = asked.question, _estimate(asked.measure)
+    assert question.since is not None
+    assert question.until is not None
+    rows, parameters = _rows(asked, estimate)
+    queries = [("found", rows), ("matched", _placed(before, bucket)), *estimate.queries]
+    shown, measured = ["place", *estimate.shown], "measured"
+    if _has_open_beside(asked.measure):  # an open row has no day yet, so it stands beside every answer
+        queries.append(("opened", "select count(*) filter (where is_open) as open_n\n  from found"))
+        shown, measured = [*shown, "open_n"], "measured cross join opened"
+    told = lines([*shown, measure.note(asked, estimate)])
+    sql = f"{questions.with_queries(queries)}\nselect {told}\nfrom {measured}\nwhere {estimate.kept}"
+    sql = questions.with_settings(sql, asked)
+    first, last = before or (question.since, question.until)
+    days = {
+        "before_since": first,
+        "before_until": last,
+        "earliest": min(first, question.since),
+        "latest": max(last, question.until),
+    }
+    return Statement(sql, questions.used(sql, {**parameters, **asked.values, **days}))
+
+
+def _estimate(about: Measure) -> Estimate:
+    if about.kind == "duration":
+        return durations.estimate(about, ("place",))
+    return estimators.estimate(about, ("place",), has_open=False)
+
+
+def _has_open_beside(about: Measure) -> bool:
+    return about.open is not None and about.kind != "duration"
+
+
+def _day(about: Measure) -> str:
+    """A row's day; that of an instant, whose zone is slow to ask for, only where it may be one of those looked at."""
+    assert about.period is not None
+    day = questions.local(about.period)
+    if day == about.period:
+        return day
+    is_near = (
+        f"{about.period} >= cast($earliest as date) - interval 2 day "
+        f"and {about.period} < cast($latest as date) + interval 3 day"
+    )
+    return f"case when {is_near} then {day} end"
+
+
+def _placed(before: Days | None, bucket: Bucket) -> str:
+    """Every row that counts, once for each place that it stands at."""
+    places = [
+        (str(_NOW), "on_day between $since and $until"),
+        (f"{_FIRST} + date_diff('{bucket}', $since, on_day)", "on_day between $since and $until"),
+    ]
+    if before:
+        places.append((str(_BEFORE), "on_day between cast($before_since as date) and cast($before_until as date)"))
+    return "\n  union all\n  ".join(
+        f"select * exclude (on_day), {place} as place\n  from found\n  where left_out is null and {when}"
+        for place, when in places
+    )

@@ -1,0 +1,101 @@
+"""A trend's one statement tells what the answer, the answer of the period before and the series tell one by one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import duckdb
+import polars as pl
+import pytest
+from generated_portfolios import Records, for_every_portfolio, standing
+from hand_made_marts import hand_made
+from polars.testing import assert_frame_equal
+
+from models import trends
+from models.measure import Bucket, Question, answer, catalogue, counts, series
+from models.trends import trend
+
+QUARTER = Question("F1", since=date(2026, 4, 1), until=date(2026, 6, 29))
+BEFORE = (date(2026, 1, 1), date(2026, 3, 31))
+# a duration, one that may end otherwise, one of two marts; a share with what stands open beside; a ratio and a sum
+KINDS = ("F1", "F18", "B1", "F8", "F6", "B12")
+
+
+def alike(con: duckdb.DuckDBPyConnection, question: Question, bucket: Bucket = "month") -> None:
+    told = trend(con, question, BEFORE, bucket)
+    before = replace(question, since=BEFORE[0], until=BEFORE[1])
+    assert told.before is not None
+    for found, expected in (
+        (told.answer, answer(con, question)),
+        (told.before, answer(con, before)),
+        (told.series, series(con, question, bucket)),
+    ):
+        assert_frame_equal(found, expected, rel_tol=1e-12, abs_tol=0)
+
+
+@pytest.mark.slow
+@for_every_portfolio
+def test_a_trend_tells_what_three_questions_tell(records: Records) -> None:
+    con = standing(records)
+    for measure in KINDS:
+        alike(con, replace(QUARTER, measure=measure))
+    alike(con, QUARTER, "week")
+    alike(con, replace(QUARTER, where={"client": ("Client 0",)}))
+    alike(con, replace(QUARTER, clock="working"), "day")
+
+
+@pytest.mark.slow
+@for_every_portfolio
+def test_as_many_rows_are_counted_as_an_answer_rests_on(records: Records) -> None:
+    con = standing(records)
+    for measure in ("F1", "F4", "B1", "F10"):
+        for by in ("client_id", "gate"):
+            question = replace(QUARTER, measure=measure, by=(by,))
+            expected = answer(con, question).filter(pl.col("n") > 0).select(by, "n")
+            found = counts(con, question)
+            assert found.sort(by).rows() == expected.sort(by).rows()
+            assert found["n"].to_list() == sorted(found["n"], reverse=True)
+
+
+@pytest.mark.slow
+def test_every_measure_of_a_period_is_told_at_once_but_steps_and_where_there_is_nothing_says_why() -> None:
+    con = hand_made()
+    dated = {name: about for name, about in catalogue().items() if about.period}
+    apart = [name for name in dated if not trends.is_told_at_once(replace(QUARTER, measure=name))]
+    assert apart == ["B3p", "C11"]
+    for name in dated:
+        alike(con, replace(QUARTER, measure=name))
+
+
+def test_a_trend_over_no_days_or_by_groups_is_asked_one_by_one() -> None:
+    assert trends.is_told_at_once(QUARTER)
+    assert not trends.is_told_at_once(replace(QUARTER, since=None))
+    assert not trends.is_told_at_once(replace(QUARTER, until=None))
+    assert not trends.is_told_at_once(replace(QUARTER, by=("client",)))
+
+
+def test_a_gate_begun_near_midnight_is_of_its_projects_day() -> None:
+    """Two gates of New York: begun on 1 April at 3 in London it is still March there, at 5 it is April."""
+    con = hand_made(
+        projects=[{"project_id": "p", "timezone": "America/New_York"}],
+        gates=[
+            {
+                "gate_id": name,
+                "project_id": "p",
+                "status": "approved",
+                "cycle_days": 4.0,
+                "started_at": f"2026-04-01 {at}",
+            }
+            for name, at in (("march", "03:00"), ("april", "05:00"))
+        ],
+    )
+    told = trend(con, QUARTER, BEFORE)
+    assert told.answer["n"].to_list() == [1]
+    assert told.before is not None
+    assert told.before["n"].to_list() == [1]
+    assert told.series.select("period", "n").rows()[0] == (date(2026, 4, 1), 1)
+
+
+def test_where_there_is_no_period_before_none_is_told() -> None:
+    assert trend(hand_made(), QUARTER, None).before is None
