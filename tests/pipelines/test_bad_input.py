@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -125,6 +125,19 @@ class Spoiler:
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
 
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Spoiler, str, Path]]:
+    """The portal, its address, and a data folder after a good refresh of it."""
+    spoiler, folder = Spoiler(), tmp_path_factory.mktemp("served")
+    with portal.running(spoiler.app) as address, pytest.MonkeyPatch.context() as patch:
+        (folder / "milepost.toml").write_text(
+            f'[sources.relay]\nkind = "portal"\nurl = "{address}"\ntoken_env = "RELAY_TOKEN"\n'
+        )
+        patch.setenv("RELAY_TOKEN", "right")
+        assert refreshing.refresh(load(folder, folder / "milepost.toml", os.environ)).problems == ()
+        yield spoiler, address, folder
+
+
 @pytest.mark.parametrize(
     ("answer", "token", "words"),
     [
@@ -136,19 +149,17 @@ NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
     ids=["a portal that answers HTML", "a wrong token", "a half-written page"],
 )  # fmt: skip
 def test_a_bad_portal_is_told_and_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Response | None, token: str, words: list[str]
+    served: tuple[Spoiler, str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: Response | None,
+    token: str,
+    words: list[str],
 ) -> None:
-    spoiler = Spoiler()
-    with portal.running(spoiler.app) as address:
-        (tmp_path / "milepost.toml").write_text(
-            f'[sources.relay]\nkind = "portal"\nurl = "{address}"\ntoken_env = "RELAY_TOKEN"\n'
-        )
-        settings = load(tmp_path, tmp_path / "milepost.toml", os.environ)
-        monkeypatch.setenv("RELAY_TOKEN", "right")
-        first = refreshing.refresh(settings)
-        assert first.problems == ()
-        monkeypatch.setenv("RELAY_TOKEN", token)
-        spoiler.answer = answer
-        told = refused(settings)
+    spoiler, address, good = served
+    shutil.copytree(good, tmp_path / "data")
+    monkeypatch.setenv("RELAY_TOKEN", token)
+    monkeypatch.setattr(spoiler, "answer", answer)
+    told = refused(load(tmp_path / "data", tmp_path / "data" / "milepost.toml", os.environ))
     wanted = [f"source relay, GET {address}/v1/", *words]
     assert [word for word in wanted if word not in told] == [], told
