@@ -1,17 +1,23 @@
 """Runs a page of the docs as its reader would: saves its files, runs its commands, and puts real output under them.
 
 Folders are written from `~` on, `~/milepost` being the project's. What differs from run to run stays out of `alike`.
+The first use of each of Milepost's commands is a process of its own, as its reader's; later ones start no Python again.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 
+from typer.testing import CliRunner
+
+from pipelines.cli import app
 from pipelines.settings import PROJECT
 
 _PIECE = re.compile(r"^Save as `~/(?P<path>[^`]+)`:\n\n```\w+\n(?P<file>.*?)^```$|^```console\n(?P<console>.*?)^```$",
@@ -29,6 +35,7 @@ def saved(page: str) -> Iterator[tuple[str, str]]:
 def walked(page: str, home: Path) -> str:
     """The page with the output that its commands give now. `home` is an empty folder that stands for `~`."""
     exports: list[str] = []
+    started: set[str] = set()  # Milepost's commands that ran as a process
 
     def step(piece: re.Match[str]) -> str:
         if piece["path"]:
@@ -41,7 +48,13 @@ def walked(page: str, home: Path) -> str:
             if command.startswith(_SHELL_ONLY):
                 exports.append(command)
                 continue
-            lines += _told(_run("; ".join([*exports, command]), home), home)
+            words = command.split()
+            if words[0] == "milepost" and words[1] in started:
+                output = _run_here(command, exports, home)
+            else:
+                output = _run("; ".join([*exports, command]), home)
+                started.add(words[1])
+            lines += _told(output, home)
         return "```console\n" + "\n".join(lines) + "\n```"
 
     return _PIECE.sub(step, page)
@@ -62,6 +75,14 @@ def _run(command: str, home: Path) -> str:
         umask=0o022,  # a terminal's, whatever a test before has set
     )
     return done.stdout
+
+
+def _run_here(command: str, exports: list[str], home: Path) -> str:
+    """A command of Milepost in this process, with what was exported before."""
+    told = (words.removeprefix("export ").split("=", 1) for words in exports)
+    environ = {name: value.replace("~", str(home), 1) for name, value in told}
+    with chdir(home):
+        return CliRunner(env={"HOME": str(home), **environ}).invoke(app, shlex.split(command)[1:]).output
 
 
 def _told(output: str, home: Path) -> list[str]:
