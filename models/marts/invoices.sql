@@ -156,7 +156,7 @@ select
             then
                 micros_to_days(round(
                     cast(coalesce(balanced.weighted_micros, 0) + balanced.open_micros * balanced.due_local as double)
-                    / cast(balanced.payable_local as double)
+                    / nullif(cast(balanced.payable_local as double), 0)
                 ))
     end as waiting_days,
     case
@@ -166,7 +166,7 @@ select
                     cast(
                         coalesce(balanced.weighted_working_micros, 0)
                         + days_to_micros(clocks.open_working_days) * balanced.due_local as double
-                    ) / cast(balanced.payable_local as double)
+                    ) / nullif(cast(balanced.payable_local as double), 0)
                 ))
     end as waiting_working_days,
     days_between(balanced.billed_at, balanced.left_at) as lost_days,

@@ -134,6 +134,13 @@ def test_what_comes_in_after_a_write_off_makes_it_smaller(world: World) -> None:
         assert moved(con, column) == {"invoiced": "400.00", "paid": "-200.00", "written_off": "-200.00"}
 
 
+def test_what_is_paid_back_of_a_bill_of_nothing_is_open_and_waits_no_number_of_days(world: World) -> None:
+    con = world(invoices=[invoice(total="0.00")], payments=[payment("y1", "2026-02-01T12:00:00Z", "-50.00")])
+    row = one(con, "invoices")
+    assert (row["status"], row["open_amount"]) == ("open", 50)
+    assert (row["waiting_days"], row["waiting_working_days"]) == (None, None)  # it was without end
+
+
 def test_a_payment_before_its_invoice_counts_from_the_issue(world: World) -> None:
     con = world(invoices=[invoice()], payments=[payment("a", "2026-01-05T12:00:00Z", "150.00")])
     assert standing(con, "2026-01-11") == {}
