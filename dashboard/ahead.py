@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -54,6 +54,11 @@ def asking(page: str, reading: Reading) -> Iterator[None]:
         _beside.submit(_ask_beside, reading, _usual[page], mine)
 
 
+def also(reading: Reading, asked: Sequence[Asked]) -> None:
+    """Asks beside the page, last things first, what it knows that it will ask further down."""
+    _drawing.submit(_ask, reading, asked[::-1], lambda: False)
+
+
 def near(filters: Filters, options: Options) -> Iterator[Filters]:
     """What lies one change away: other periods, and each value of a filter that has few."""
     for period in PERIODS:
@@ -89,7 +94,7 @@ def _ask_beside(reading: Reading, usual: tuple[Asked, ...], mine: int) -> None:
         _ask(replace(reading, filters=filters), usual, lambda: _views != mine)
 
 
-def _ask(reading: Reading, usual: tuple[Asked, ...], is_over: Callable[[], bool]) -> None:
+def _ask(reading: Reading, usual: Sequence[Asked], is_over: Callable[[], bool]) -> None:
     mine = replace(reading, asked=[])
     for one in usual:
         if is_over():

@@ -574,7 +574,7 @@ class Reading:
         return self.store.table(mart, columns, where=self.filters.where(), only=only, order=order, limit=limit)
 
     def _note(self, how: str, *given: Any, **where: tuple[str, ...]) -> None:
-        if "client_id" not in where:  # clients who were picked are others next time
+        if not {"client_id", "playbook"} & {*where}:  # what was picked on the page is another one next time
             self.asked.append(Asked(how, given, tuple(where.items())))
 
     def of_project(self, mart: str, columns: Sequence[str], project_id: str, order: Sequence[str] = ()) -> pl.DataFrame:

@@ -423,7 +423,7 @@ def _level_series(con: duckdb.DuckDBPyConnection, asked: Asked, bucket: Bucket) 
         *questions.keys(measure, by),
         *estimators.row_columns(measure),
         f"{enters} as entered_on",
-        f"case when {leaves} <= local_day(as_of()) then greatest({leaves}, {enters}) end as left_on",
+        f"case when {questions.is_by_now(leaves)} then greatest({leaves}, {enters}) end as left_on",
     )
     matched, parameters = questions.matched(unbounded, columns)
     keyed = "".join(f"{name}, " for name in by)
@@ -461,8 +461,12 @@ def _level_series(con: duckdb.DuckDBPyConnection, asked: Asked, bucket: Bucket) 
     total = "n" if measure.value == "1" else "total"
     queries += [
         ("periods", "select unnest($starts) as period, unnest($ends) as ends_on, unnest($afters) as after"),
+        # there are few days, and comparing each with every period is dear
+        ("daily", f"""select {keyed}moved_on, sum(moved_n) as moved_n, sum(moved) as moved
+  from moves
+  group by all"""),
         ("placed", f"""select {keyed}period, sum(moved_n) as n, sum(moved) as total
-  from moves inner join periods on moved_on <= ends_on and moved_on > after
+  from daily inner join periods on moved_on <= ends_on and moved_on > after
   group by all"""),
         ("filled", f"""select {keyed}period, n, total
   from {groups}periods left join placed using ({keyed}period)"""),
@@ -478,23 +482,47 @@ def _level_series(con: duckdb.DuckDBPyConnection, asked: Asked, bucket: Bucket) 
 
 
 def _window_series(con: duckdb.DuckDBPyConnection, asked: Asked, bucket: Bucket) -> pl.DataFrame:
-    """Each bucket asked on its own, from its first day to its last, the running one to the clock."""
+    """Each bucket asked as a window of its own, from its first day to its last, the running one to the clock."""
     clock = questions.clock_day(con)
     last = min(asked.question.until or clock, clock)
     first = asked.question.since or last - timedelta(days=(asked.measure.window or 1) - 1)
     if first > last:
         raise fault(f"measure {asked.measure.id}", f"there is no day from {first} to {last}.", "Ask for earlier days.")
+    starts = buckets(first, last, bucket).to_list()
+    windows = [(max(start, asked.question.since or start), min(_last_day(start, bucket), last)) for start in starts]
+    if asked.measure.kind in ("steps", "count_back") or questions.looks_at_days(asked.measure.source):
+        return _windows_apart(con, asked, starts, windows)
+    told = _windows_at_once(con, asked, starts, windows)
+    return told if asked.by or not told.is_empty() else _windows_apart(con, asked, starts, windows)
+
+
+def _windows_at_once(
+    con: duckdb.DuckDBPyConnection, asked: Asked, starts: list[date], windows: list[tuple[date, date]]
+) -> pl.DataFrame:
+    """Every window in one statement, whose rows are taken once for each of them."""
+    by = (*asked.by, "period")
+    estimate = _estimate(asked.measure, by)
+    matched, parameters = questions.matched_per_window(
+        asked, (*questions.keys(asked.measure, asked.by), *estimate.columns)
+    )
+    names = ("period", "since", "until")
+    listed = ", ".join(f"unnest(${name}s) as {name}" for name in names)
+    queries = [("windows", f"select {listed}"), ("matched", matched), *estimate.queries]
+    kept = f"\nwhere {estimate.kept}" if asked.by else ""
+    told = lines([*by, *estimate.shown, note(asked, estimate)])
+    order = ", ".join([*map(questions.ordered, asked.by), "period"])
+    sql = f"{questions.with_queries(queries)}\nselect {told}\nfrom measured{kept}\norder by {order}"
+    days = ((start, *window) for start, window in zip(starts, windows, strict=True))
+    lists = {f"{name}s": list(each) for name, each in zip(names, zip(*days, strict=True), strict=True)}
+    return frame(con, Statement(sql, {**parameters, **lists}))
+
+
+def _windows_apart(
+    con: duckdb.DuckDBPyConnection, asked: Asked, starts: list[date], windows: list[tuple[date, date]]
+) -> pl.DataFrame:
     frames = []
-    for start in buckets(first, last, bucket).to_list():
-        ends = min(_last_day(start, bucket), last)
-        found = answer(
-            con,
-            replace(
-                asked.question,
-                since=max(start, asked.question.since or start) if asked.measure.window else None,
-                until=ends,
-            ),
-        )
+    for start, (since, until) in zip(starts, windows, strict=True):
+        found = answer(con, replace(asked.question, since=since if asked.measure.window else None, until=until))
         period = pl.lit(start).cast(pl.Date).alias("period")
         frames.append(found.with_columns(period).select([*asked.by, "period", *found.columns[len(asked.by) :]]))
     return pl.concat(frames).sort(asked.by, maintain_order=True) if asked.by else pl.concat(frames)

@@ -130,18 +130,35 @@ def dated(con: duckdb.DuckDBPyConnection, asked: Asked) -> Asked:
     return checked(replace(question, since=since, until=until))
 
 
-def matched(asked: Asked, columns: Sequence[str]) -> tuple[str, dict[str, Any]]:
-    """The SELECT of the rows that the filters let through, with `left_out` null for those that count."""
+def matched(asked: Asked, columns: Sequence[str], beside: str = "") -> tuple[str, dict[str, Any]]:
+    """The SELECT of the rows that the filters let through, with `left_out` null for those that count.
+
+    `beside` is a query whose rows each of them is joined with.
+    """
     cases = [f"when {entry.when} then {quoted(entry.reason)}" for entry in left_out(asked)]
     reason = f"case{_NL}  {f'{_NL}  '.join(cases)}{_NL}end" if cases else "cast(null as varchar)"
     body = _clocked(lines([*columns, f"{reason} as left_out"]))
     source, parameters = source_of(asked)
     conditions, filtered = _filters(asked.question)
     sql = f"  select {body}\n  from {source} as m{_ZONES if _ZONE in body else ''}"
+    sql += f"\n  cross join {beside}" if beside else ""
     if conditions:
         sql += f"\n  where {' and '.join(conditions)}"
     sql = with_settings(sql, asked)
     return sql, used(sql, {**asked.values, **parameters, **filtered})
+
+
+def matched_per_window(asked: Asked, columns: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """As `matched`, once for each row of the query `windows` (period, since, until), whose days stand for the asked."""
+    sql, parameters = matched(asked, (*columns, "windows.period as period"), "windows")
+    days = {"since": "windows.since", "until": "windows.until", "days": "(windows.until - windows.since + 1)"}
+    sql = re.sub(r"\$(since|until|days)\b", lambda found: days[found[1]], sql)
+    return sql, used(sql, parameters)
+
+
+def looks_at_days(sql: str) -> bool:
+    """Whether it reads the days that are asked about."""
+    return re.search(r"\$(since|until|days)\b", sql) is not None
 
 
 def source_of(asked: Asked) -> tuple[str, dict[str, Any]]:
@@ -210,15 +227,24 @@ def _is_after(moment: str) -> str:
 
 def _not_standing(measure: Measure, question: Question) -> list[LeftOut]:
     """What does not stand at the end of the day asked for."""
-    day = "$until" if question.until else "local_day(as_of())"
     enters, leaves = local(measure.enters), local(measure.leaves) if measure.leaves else None
+
+    def is_over(day: str) -> str:
+        return f"{day} <= $until" if question.until else is_by_now(day)
+
     entries = [
         LeftOut("never entered", f"{enters} is null", "It has not begun."),
-        LeftOut("enters later", f"{enters} > {day}", "On that day it had not begun."),
+        LeftOut("enters later", f"not {is_over(enters)}", "On that day it had not begun."),
     ]
     if leaves:
-        entries.append(LeftOut("had left", f"{leaves} <= {day}", "By the end of that day it was over."))
+        entries.append(LeftOut("had left", is_over(leaves), "By the end of that day it was over."))
     return entries
+
+
+def is_by_now(day: str) -> str:
+    """Whether a day in the project's zone has begun by the snapshot's clock; the zone is asked next to that alone."""
+    today = "cast(as_of() as date)"
+    return f"({day} < {today} - 1 or ({day} <= {today} + 1 and {day} <= local_day(as_of())))"
 
 
 def keys(measure: Measure, by: tuple[str, ...]) -> list[str]:

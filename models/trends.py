@@ -6,7 +6,6 @@ out: any reckoning of its own, and grouped questions.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -81,7 +80,7 @@ def is_told_at_once(question: Question) -> bool:
     if asked.by or question.since is None or question.until is None:
         return False
     rows, _ = _rows(asked, _estimate(about))
-    return re.search(r"\$(since|until|days)\b", rows) is None  # else what a row counts for depends on the period
+    return not questions.looks_at_days(rows)  # then what a row counts for does not depend on the period
 
 
 def _rows(asked: Asked, estimate: Estimate) -> tuple[str, dict[str, Any]]:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import polars as pl
 import streamlit as st
 
-from dashboard import charts, explain, figures, layout, picking, tiles
+from dashboard import ahead, charts, explain, figures, layout, picking, tiles
 from dashboard.charts import Mark
-from dashboard.data import Reading, catalogue
+from dashboard.data import Asked, Reading, catalogue
 from dashboard.export import Table
 from dashboard.filters import code
 from dashboard.numbers import absence, plain, worded
@@ -44,6 +44,7 @@ def page(reading: Reading) -> None:
         format_func=lambda one: named.get(one, one), label_visibility="collapsed", width=220,
     )  # fmt: skip
     playbook = str(chosen)
+    ahead.also(reading, _asked_of_two(reading))
     _grid(reading, playbook, days)
     _multiples(reading, playbook)
     _two(reading)
@@ -117,10 +118,26 @@ def _multiples(reading: Reading, playbook: str) -> None:
     reading.sheets.tables.append(Table("Phases side by side", words, found))
 
 
-def _two(reading: Reading) -> None:
-    counted = reading.counts("F1", "client_id")
+def _with_finished_gates(reading: Reading) -> list[str]:
+    """The clients who have any, those with the most first."""
     names = reading.names()
-    every = [client for client in counted["client_id"].to_list() if client in names]
+    return [client for client in reading.counts("F1", "client_id")["client_id"].to_list() if client in names]
+
+
+def _asked_of_two(reading: Reading) -> list[Asked]:
+    """What will be asked of the two clients who were picked, or are picked where nobody chose."""
+    first = _with_finished_gates(reading)[:2]
+    if len(first) < 2:
+        return []
+    pair = tuple(st.session_state.get(key, client) for key, client in zip(("two_one", "two_other"), first, strict=True))
+    where = (("client_id", pair),)
+    answers = [Asked("answer", (measure, "client_id"), where) for measure in SIDE_BY_SIDE]
+    return [*answers, Asked("curve", ("F1", "client_id"), where)]
+
+
+def _two(reading: Reading) -> None:
+    names = reading.names()
+    every = _with_finished_gates(reading)
     layout.section("Two clients", "Each number as on its own page, under the filters above but the client")
     if len(every) < 2:
         layout.nothing(reading, "It takes two clients with finished gates.")

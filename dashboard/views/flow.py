@@ -219,7 +219,7 @@ def _survival(reading: Reading) -> None:
         label_visibility="collapsed",
     )  # fmt: skip
     by = by or "playbook"
-    counted = reading.answer("F18", by).filter(pl.col("n") > 0).sort("n", descending=True)
+    counted = reading.counts("F18", by)
     named = layout.options_of(reading.store)["playbook"]
     largest = counted[by].head(MOST_LINES).to_list()
     frame = reading.curve("F18", by).filter(pl.col(by).is_in(largest)).with_columns(pl.col(by).replace(dict(named)))

@@ -1,4 +1,4 @@
-"""A trend's one statement tells what the answer, the answer of the period before and the series tell one by one."""
+"""What one statement tells for many days is what is told when each is asked about: trends, windows by month, counts."""
 
 from __future__ import annotations
 
@@ -43,6 +43,19 @@ def test_a_trend_tells_what_three_questions_tell(records: Records) -> None:
     alike(con, QUARTER, "week")
     alike(con, replace(QUARTER, where={"client": ("Client 0",)}))
     alike(con, replace(QUARTER, clock="working"), "day")
+
+
+@pytest.mark.slow
+@for_every_portfolio
+def test_a_window_by_months_is_each_month_asked_about(records: Records) -> None:
+    con = standing(records)
+    for measure, by in (("B5", ()), ("B7d", ("currency",)), ("B9", ()), ("S5a", ()), ("S5p", ())):
+        question = replace(QUARTER, measure=measure, by=by, since=date(2026, 4, 10))
+        told = series(con, question, "month")
+        for month, first, last in ((4, 10, 30), (5, 1, 31), (6, 1, 29)):
+            days = {"since": date(2026, month, first), "until": date(2026, month, last)}
+            found = told.filter(pl.col("period") == date(2026, month, 1)).drop("period")
+            assert_frame_equal(found, answer(con, replace(question, **days)), rel_tol=1e-12, abs_tol=0)
 
 
 @pytest.mark.slow
