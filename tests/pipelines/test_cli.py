@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from pipelines import refreshing
 from pipelines.cli import app
-from pipelines.settings import Settings
+from pipelines.settings import Settings, load
 
 
 @pytest.fixture(scope="module")
@@ -92,15 +92,13 @@ def test_refresh_as_json_names_steps_checks_and_the_snapshot(own: Path, milepost
 
 
 @pytest.mark.slow
-def test_a_refresh_that_fails_says_why_and_what_still_serves(tmp_path: Path, milepost: CliRunner) -> None:
-    settings = small_firm.found(tmp_path / "data")
-    assert refreshing.refresh(settings).ok
-    small_firm.rewrite(settings, "projects", "active", "paused")
-    told = run(milepost, settings.data, "refresh")
+def test_a_refresh_that_fails_says_why_and_what_still_serves(own: Path, milepost: CliRunner) -> None:
+    small_firm.rewrite(load(own, own / "milepost.toml", {}), "projects", "active", "paused")
+    told = run(milepost, own, "refresh")
     refused(told, "field status", "'paused' is unknown", "on_hold")
     assert "Not refreshed" in told.stdout
     assert "serves, as of" in told.stdout
-    as_json = json.loads(run(milepost, settings.data, "refresh", "--json").stdout)
+    as_json = json.loads(run(milepost, own, "refresh", "--json").stdout)
     assert as_json["ok"] is False
     assert "'paused' is unknown" in as_json["problems"][0]
 

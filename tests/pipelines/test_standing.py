@@ -34,6 +34,11 @@ def refreshed(settings: Settings, as_of: datetime) -> set[str]:
     """Refreshes, compares every mart with one made from scratch, and returns the tables made anew."""
     outcome = refreshing.refresh(settings, as_of=as_of)
     assert outcome.problems == ()
+    return compared(settings, as_of)
+
+
+def compared(settings: Settings, as_of: datetime) -> set[str]:
+    """Compares every mart with one made from scratch, and returns the tables that were made for that instant."""
     with warehouse.rebuilt(settings, as_of) as scratch:
         expected = marts(scratch)
     with duckdb.connect(str(settings.warehouse), read_only=True) as con:
@@ -47,8 +52,8 @@ def with_clock() -> set[str]:
 
 
 def test_a_day_on_which_nothing_changed_makes_only_what_the_clock_moves(tmp_path: Path) -> None:
-    settings = found(tmp_path)
-    assert len(refreshed(settings, JUNE)) == 12 + len(catalog.marts())
+    settings = small_firm.refreshed(tmp_path, JUNE)
+    assert len(compared(settings, JUNE)) == 12 + len(catalog.marts())
     later = refreshed(settings, JUNE + timedelta(days=1))
     assert "staging.milestones" not in later
     assert with_clock() <= later
