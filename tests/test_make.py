@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
@@ -148,8 +149,8 @@ def start_demo(data: Path, port: int) -> subprocess.Popen[str]:
     )
 
 
-@pytest.fixture
-def held(data: Path) -> Iterator[Held]:
+@contextmanager
+def holding(data: Path) -> Iterator[Held]:
     """A demo that is up and holding, its port, and what it said."""
     port = free_port()
     demo = start_demo(data, port)
@@ -162,11 +163,13 @@ def held(data: Path) -> Iterator[Held]:
     else:
         demo.wait()
         pytest.fail("".join(said))
-    yield demo, port, "".join(said)
-    demo.stdout.close()
-    if demo.poll() is None:
-        os.killpg(demo.pid, signal.SIGTERM)
-    ended(demo, data)
+    try:
+        yield demo, port, "".join(said)
+    finally:
+        demo.stdout.close()
+        if demo.poll() is None:
+            os.killpg(demo.pid, signal.SIGTERM)
+        ended(demo, data)
 
 
 def ended(demo: subprocess.Popen[str], data: Path) -> None:
@@ -177,28 +180,32 @@ def ended(demo: subprocess.Popen[str], data: Path) -> None:
     assert processes_about(data) == []
 
 
-def test_the_approval_it_suggests_shows_in_the_next_refresh(held: Held, data: Path) -> None:
-    _, _, said = held
+def approve(said: str) -> str:
+    """Runs the commands that a demo suggests, as its reader would; the milestone they approve."""
     lines = [line.strip("│ \n").removesuffix("\\") for line in said.splitlines()]
     at = next(number for number, line in enumerate(lines) if line.startswith("curl"))
     milestone = re.search(r"milestones/(\w+)/", lines[at])
     assert milestone
     for command in (" ".join(lines[at : at + 3]), lines[at + 3]):
         subprocess.run(command, shell=True, cwd=ROOT, env=clean_environ(), check=True, capture_output=True, timeout=120)
-    serving = snapshots.newest(data / "snapshots")
-    assert serving is not None
-    with duckdb.connect(str(serving.path), read_only=True) as con:
-        status = con.execute("select status from marts.gates where source_key = ?", [milestone[1]]).fetchall()
-    assert status == [("approved",)]
+    return milestone[1]
 
 
-def test_ctrl_c_ends_everything_the_demo_started(held: Held, data: Path) -> None:
-    demo, port, _ = held
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as page:
-        assert page.status == 200
-    assert len(processes_about(data)) >= 3
-    os.killpg(demo.pid, signal.SIGINT)
-    ended(demo, data)
+def test_the_approval_it_suggests_shows_in_the_next_refresh_and_ctrl_c_ends_all_that_the_demo_started(
+    data: Path,
+) -> None:
+    with holding(data) as (demo, port, said):
+        approved = approve(said)
+        serving = snapshots.newest(data / "snapshots")
+        assert serving is not None
+        with duckdb.connect(str(serving.path), read_only=True) as con:
+            status = con.execute("select status from marts.gates where source_key = ?", [approved]).fetchall()
+        assert status == [("approved",)]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as page:
+            assert page.status == 200
+        assert len(processes_about(data)) >= 3
+        os.killpg(demo.pid, signal.SIGINT)
+        ended(demo, data)
 
 
 def test_ctrl_c_in_the_middle_of_the_refresh_ends_everything_without_a_trace(data: Path) -> None:
@@ -213,10 +220,10 @@ def test_ctrl_c_in_the_middle_of_the_refresh_ends_everything_without_a_trace(dat
     ended(demo, data)
 
 
-def test_a_terminated_make_ends_everything_too(held: Held, data: Path) -> None:
-    demo, _, _ = held
-    demo.send_signal(signal.SIGTERM)
-    ended(demo, data)
+def test_a_terminated_make_ends_everything_too(data: Path) -> None:
+    with holding(data) as (demo, _, _):
+        demo.send_signal(signal.SIGTERM)
+        ended(demo, data)
 
 
 def test_a_server_that_was_ended_leaves_signals_as_they_were(tmp_path: Path) -> None:
