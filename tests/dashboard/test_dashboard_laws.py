@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ ALLOWED_PIPELINES = {"pipelines", "pipelines.settings", "pipelines.snapshots"}
 OF_THE_SERVER = {"pipelines.access_block", "pipelines.secret_files"}  # where it may listen, and its secrets
 
 
+@cache
 def _imports(module: Path) -> set[str]:
     names: set[str] = set()
     for node in ast.walk(ast.parse(module.read_text("utf-8"))):
