@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import pytest
@@ -36,6 +37,12 @@ def client(
 ):
     app = create_app(records, {"r": "relay", "h": "hearth"}, clock, hurry)
     return TestClient(app, headers={"Authorization": f"Bearer {token}"})
+
+
+@cache
+def unchanged() -> TestClient:
+    """The portal of the migration, for whoever reads it or is refused: nothing in it changes."""
+    return client(migration())
 
 
 def ids(answer: Any) -> list[str]:
@@ -82,11 +89,11 @@ def test_updated_since_is_inclusive_and_compares_instants_not_text() -> None:
 
 
 def test_a_deleted_row_is_served_like_any_other() -> None:
-    assert client(migration()).get("/v1/milestones").json()["data"][-1]["deleted_at"] == "2026-03-02T09:00:00Z"
+    assert unchanged().get("/v1/milestones").json()["data"][-1]["deleted_at"] == "2026-03-02T09:00:00Z"
 
 
 def test_each_token_sees_its_own_firm_alone() -> None:
-    portal = client(migration())
+    portal = unchanged()
     assert ids(portal.get("/v1/milestones")) == ["mil_1", "mil_2", "mil_3"]
     assert ids(portal.get("/v1/milestones", headers={"Authorization": "Bearer h"})) == ["mil_9"]
     assert "firm" not in portal.get("/v1/milestones").json()["data"][0]
@@ -95,7 +102,7 @@ def test_each_token_sees_its_own_firm_alone() -> None:
 
 @pytest.mark.parametrize("headers", [{"Authorization": "Bearer wrong"}, {"Authorization": ""}])
 def test_without_a_valid_token_there_is_a_problem_document_and_no_record(headers: dict[str, str]) -> None:
-    answer = client(migration()).get("/v1/milestones", headers=headers)
+    answer = unchanged().get("/v1/milestones", headers=headers)
     assert (answer.status_code, answer.headers["content-type"]) == (401, "application/problem+json")
     assert answer.json()["detail"] == "Give a valid bearer token."
 
@@ -113,7 +120,7 @@ def test_without_a_valid_token_there_is_a_problem_document_and_no_record(headers
     ],
 )
 def test_a_question_that_cannot_be_answered_says_why(path: str, status: int, told: str) -> None:
-    answer = client(migration()).get(path)
+    answer = unchanged().get(path)
     assert answer.status_code == status
     assert told in answer.json()["detail"]
 
@@ -225,12 +232,12 @@ def test_changes_requested_lead_to_another_attempt() -> None:
 
 @pytest.mark.parametrize("body", [{"type": "delete"}, {}, {"type": "submit", "date": "now"}])
 def test_an_event_that_is_not_understood_is_refused(body: dict[str, str]) -> None:
-    assert client(migration()).post("/v1/milestones/mil_1/events", json=body).status_code == 422
+    assert unchanged().post("/v1/milestones/mil_1/events", json=body).status_code == 422
 
 
 @pytest.mark.parametrize("milestone", ["mil_3", "mil_0"])
 def test_a_deleted_or_unknown_milestone_cannot_be_acted_on(milestone: str) -> None:
-    assert act(client(migration()), milestone, "submit").status_code == 404
+    assert act(unchanged(), milestone, "submit").status_code == 404
 
 
 def test_an_event_that_lies_ahead_does_not_count_yet() -> None:
