@@ -21,8 +21,9 @@ from models.metrics import BUCKETS, Clock, Dimension, LeftOut, Measure, dimensio
 
 _NL = "\n    "
 # Independent of the connection's own time zone, and of whether instants are stored with or without one.
+_LOCAL_DAY = r"cast(timezone(ZONE, make_timestamptz(epoch_us(\1))) as date)"
 _ZONE = "coalesce(project_zone, client_zone, 'UTC')"
-_LOCAL_DAY = rf"cast(timezone({_ZONE}, make_timestamptz(epoch_us(\1))) as date)"
+_OWN_ZONE = "m.timezone"  # of a project, which has one in any case
 _AS_OF = "(select make_timestamptz(epoch_us(as_of_at)) from marts.clock)"
 _ZONES = """
   left join (select project_id as zone_project_id, timezone as project_zone from marts.projects)
@@ -137,8 +138,9 @@ def matched(asked: Asked, columns: Sequence[str], beside: str = "") -> tuple[str
     """
     cases = [f"when {entry.when} then {quoted(entry.reason)}" for entry in left_out(asked)]
     reason = f"case{_NL}  {f'{_NL}  '.join(cases)}{_NL}end" if cases else "cast(null as varchar)"
-    body = _clocked(lines([*columns, f"{reason} as left_out"]))
     source, parameters = source_of(asked)
+    zone = _OWN_ZONE if source == "marts.projects" else _ZONE
+    body = _clocked(lines([*columns, f"{reason} as left_out"]), zone)
     conditions, filtered = _filters(asked.question)
     sql = f"  select {body}\n  from {source} as m{_ZONES if _ZONE in body else ''}"
     sql += f"\n  cross join {beside}" if beside else ""
@@ -298,8 +300,8 @@ def clock_day(con: duckdb.DuckDBPyConnection) -> date:
     return clock
 
 
-def _clocked(sql: str) -> str:
-    sql = re.sub(r"local_day\(([\w.]+|as_of\(\))\)", _LOCAL_DAY, sql)
+def _clocked(sql: str, zone: str = _ZONE) -> str:
+    sql = re.sub(r"local_day\(([\w.]+|as_of\(\))\)", _LOCAL_DAY.replace("ZONE", zone), sql)
     return sql.replace("as_of()", _AS_OF)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cache
 from typing import Any
 
 import duckdb
@@ -15,7 +16,7 @@ import polars as pl
 
 from models import durations, estimators, measure, questions
 from models.estimators import Estimate, lines
-from models.metrics import Bucket, Measure
+from models.metrics import Bucket, Clock, Measure
 from models.questions import Asked, Question, Statement
 
 Days = tuple[date, date]  # from, to; both included
@@ -73,14 +74,19 @@ def _series(con: duckdb.DuckDBPyConnection, asked: Asked, bucket: Bucket, found:
 
 def is_told_at_once(question: Question) -> bool:
     """Whether one statement tells it; otherwise each of the three has to be asked by itself."""
-    asked = questions.checked(question)
+    is_of_days = not question.by and question.since is not None and question.until is not None
+    return is_of_days and _has_days_of_its_own(question.measure, question.clock)
+
+
+@cache
+def _has_days_of_its_own(name: str, clock: Clock | None) -> bool:
+    """Whether a measure's rows have a day each, and count for the same whatever days are asked about."""
+    asked = questions.checked(Question(name, clock=clock))
     about = asked.measure
     if not about.period or about.window or about.kind in ("level", "steps", "count_back"):
         return False
-    if asked.by or question.since is None or question.until is None:
-        return False
     rows, _ = _rows(asked, _estimate(about))
-    return not questions.looks_at_days(rows)  # then what a row counts for does not depend on the period
+    return not questions.looks_at_days(rows)
 
 
 def _rows(asked: Asked, estimate: Estimate) -> tuple[str, dict[str, Any]]:
