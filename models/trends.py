@@ -20,7 +20,8 @@ from models.metrics import Bucket, Clock, Measure
 from models.questions import Asked, Question, Statement
 
 Days = tuple[date, date]  # from, to; both included
-_BEFORE, _NOW, _FIRST = -1, 0, 1  # a row's places in time: the buckets count on from the first
+# A row's places in time are the first days of buckets; two days on which nobody kept books stand for the whole periods.
+_NOW, _BEFORE = date(1, 1, 1), date(1, 1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,28 +55,21 @@ def _earlier(con: duckdb.DuckDBPyConnection, question: Question, before: Days | 
     return None if before is None else measure.answer(con, replace(question, since=before[0], until=before[1]))
 
 
-def _at(found: pl.DataFrame, place: int) -> pl.DataFrame | None:
+def _at(found: pl.DataFrame, place: date) -> pl.DataFrame | None:
     """The answer at a place; None where nothing counts there, so that nothing tells why."""
     told = found.filter(pl.col("place") == place).drop("place")
     return None if told.is_empty() else told
 
 
 def _series(con: duckdb.DuckDBPyConnection, asked: Asked, bucket: Bucket, found: pl.DataFrame) -> pl.DataFrame:
-    since, until = asked.question.since, asked.question.until
-    assert since is not None
-    assert until is not None
-    periods = measure.buckets(since, until, bucket).alias("period").to_frame().with_row_index("place", _FIRST)
-    told = periods.with_columns(pl.col("place").cast(found.schema["place"])).join(
-        found, on="place", how="inner", maintain_order="left"
-    )
     beside = ["open_n"] if _has_open_beside(asked.measure) else []
-    return measure.with_empty_buckets(con, asked.question, bucket, told.drop("place", *beside))
+    told = found.filter(pl.col("place") > _BEFORE).rename({"place": "period"}).drop(beside)
+    return measure.with_empty_buckets(con, asked.question, bucket, told)
 
 
 def is_told_at_once(question: Question) -> bool:
     """Whether one statement tells it; otherwise each of the three has to be asked by itself."""
-    is_of_days = not question.by and question.since is not None and question.until is not None
-    return is_of_days and _has_days_of_its_own(question.measure, question.clock)
+    return not question.by and _has_days_of_its_own(question.measure, question.clock)
 
 
 @cache
@@ -89,21 +83,21 @@ def _has_days_of_its_own(name: str, clock: Clock | None) -> bool:
     return not questions.looks_at_days(rows)
 
 
-def _rows(asked: Asked, estimate: Estimate) -> tuple[str, dict[str, Any]]:
+def _rows(
+    asked: Asked, estimate: Estimate, limits: tuple[date | None, date | None] = (None, None)
+) -> tuple[str, dict[str, Any]]:
     """The rows of all days, with their own day."""
     about = asked.measure
     beside = [f"({about.open}) as is_open"] if _has_open_beside(about) else []
-    columns = (f"{_day(about)} as on_day", *estimate.columns, *beside)
+    columns = (f"{_day(about, limits)} as on_day", *estimate.columns, *beside)
     return questions.matched(replace(asked, question=replace(asked.question, since=None, until=None)), columns)
 
 
 def _statement(asked: Asked, before: Days | None, bucket: Bucket) -> Statement:
     """One SELECT with a row for each place."""
     question, estimate = asked.question, _estimate(asked.measure)
-    assert question.since is not None
-    assert question.until is not None
-    rows, parameters = _rows(asked, estimate)
-    queries = [("found", rows), ("matched", _placed(before, bucket)), *estimate.queries]
+    rows, parameters = _rows(asked, estimate, _limits(question, before))
+    queries = [("found", rows), ("matched", _placed(question, before, bucket)), *estimate.queries]
     shown, measured = ["place", *estimate.shown], "measured"
     if _has_open_beside(asked.measure):  # an open row has no day yet, so it stands beside every answer
         queries.append(("opened", "select count(*) filter (where is_open) as open_n\n  from found"))
@@ -111,14 +105,17 @@ def _statement(asked: Asked, before: Days | None, bucket: Bucket) -> Statement:
     told = lines([*shown, measure.note(asked, estimate)])
     sql = f"{questions.with_queries(queries)}\nselect {told}\nfrom {measured}\nwhere {estimate.kept}"
     sql = questions.with_settings(sql, asked)
-    first, last = before or (question.since, question.until)
-    days = {
-        "before_since": first,
-        "before_until": last,
-        "earliest": min(first, question.since),
-        "latest": max(last, question.until),
-    }
-    return Statement(sql, questions.used(sql, {**parameters, **asked.values, **days}))
+    days = dict(zip(("before_since", "before_until"), before or (None, None), strict=True))
+    limits = dict(zip(("earliest", "latest"), _limits(question, before), strict=True))
+    return Statement(sql, questions.used(sql, {**parameters, **asked.values, **days, **limits}))
+
+
+def _limits(question: Question, before: Days | None) -> tuple[date | None, date | None]:
+    """The first and the last day that is looked at; None where there is no limit."""
+    since, until = question.since, question.until
+    if before:
+        since, until = since and min(since, before[0]), until and max(until, before[1])
+    return since, until
 
 
 def _estimate(about: Measure) -> Estimate:
@@ -131,28 +128,30 @@ def _has_open_beside(about: Measure) -> bool:
     return about.open is not None and about.kind != "duration"
 
 
-def _day(about: Measure) -> str:
+def _day(about: Measure, limits: tuple[date | None, date | None]) -> str:
     """A row's day; that of an instant, whose zone is slow to ask for, only where it may be one of those looked at."""
     assert about.period is not None
-    day = questions.local(about.period)
-    if day == about.period:
+    day, (earliest, latest) = questions.local(about.period), limits
+    is_near = [f"{about.period} >= cast($earliest as date) - interval 2 day"] if earliest else []
+    is_near += [f"{about.period} < cast($latest as date) + interval 3 day"] if latest else []
+    if day == about.period or not is_near:
         return day
-    is_near = (
-        f"{about.period} >= cast($earliest as date) - interval 2 day "
-        f"and {about.period} < cast($latest as date) + interval 3 day"
-    )
-    return f"case when {is_near} then {day} end"
+    return f"case when {' and '.join(is_near)} then {day} end"
 
 
-def _placed(before: Days | None, bucket: Bucket) -> str:
+def _placed(question: Question, before: Days | None, bucket: Bucket) -> str:
     """Every row that counts, once for each place that it stands at."""
+    now = ["on_day >= $since"] if question.since else []
+    now += ["on_day <= $until"] if question.until else []
     places = [
-        (str(_NOW), "on_day between $since and $until"),
-        (f"{_FIRST} + date_diff('{bucket}', $since, on_day)", "on_day between $since and $until"),
+        (f"date '{_NOW}'", now),
+        (f"cast(date_trunc('{bucket}', on_day) as date)", [*now, "on_day is not null"]),
     ]
     if before:
-        places.append((str(_BEFORE), "on_day between cast($before_since as date) and cast($before_until as date)"))
+        is_before = "on_day between cast($before_since as date) and cast($before_until as date)"
+        places.append((f"date '{_BEFORE}'", [is_before]))
     return "\n  union all\n  ".join(
-        f"select * exclude (on_day), {place} as place\n  from found\n  where left_out is null and {when}"
+        f"select * exclude (on_day), {place} as place\n  from found\n  where "
+        + " and ".join(["left_out is null", *when])
         for place, when in places
     )
