@@ -143,10 +143,7 @@ def _placed(question: Question, before: Days | None, bucket: Bucket) -> str:
     """Every row that counts, once for each place that it stands at."""
     now = ["on_day >= $since"] if question.since else []
     now += ["on_day <= $until"] if question.until else []
-    places = [
-        (f"date '{_NOW}'", now),
-        (f"cast(date_trunc('{bucket}', on_day) as date)", [*now, "on_day is not null"]),
-    ]
+    places = [(f"date '{_NOW}'", now), (f"cast(date_trunc('{bucket}', on_day) as date)", now)]
     if before:
         is_before = "on_day between cast($before_since as date) and cast($before_until as date)"
         places.append((f"date '{_BEFORE}'", [is_before]))

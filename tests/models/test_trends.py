@@ -92,25 +92,22 @@ def test_groups_are_asked_one_by_one() -> None:
 
 
 def test_a_gate_begun_near_midnight_is_of_its_projects_day() -> None:
-    """Two gates of New York: begun on 1 April at 3 in London it is still March there, at 5 it is April."""
-    con = hand_made(
-        projects=[{"project_id": "p", "timezone": "America/New_York"}],
-        gates=[
-            {
-                "gate_id": name,
-                "project_id": "p",
-                "status": "approved",
-                "cycle_days": 4.0,
-                "started_at": f"2026-04-01 {at}",
-            }
-            for name, at in (("march", "03:00"), ("april", "05:00"))
-        ],
-    )
+    """In New York 3 o'clock UTC is still the day before: so one begins before the quarter, one on its last day."""
+    begun = {
+        "march": "2026-04-01 03:00",
+        "april": "2026-04-01 05:00",
+        "june": "2026-06-30 03:00",
+        "too late": "2026-06-30 05:00",
+    }
+    gates = [
+        {"gate_id": name, "project_id": "p", "status": "approved", "cycle_days": 4.0, "started_at": at}
+        for name, at in begun.items()
+    ]
+    con = hand_made(projects=[{"project_id": "p", "timezone": "America/New_York"}], gates=gates)
     told = trend(con, QUARTER, BEFORE)
-    assert told.answer["n"].to_list() == [1]
     assert told.before is not None
-    assert told.before["n"].to_list() == [1]
-    assert told.series.select("period", "n").rows()[0] == (date(2026, 4, 1), 1)
+    assert (told.answer["n"].to_list(), told.before["n"].to_list()) == ([2], [1])
+    assert told.series["n"].to_list() == [1, 0, 1]
 
 
 def test_where_there_is_no_period_before_none_is_told() -> None:
