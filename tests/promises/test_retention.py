@@ -2,7 +2,7 @@
 
 Every refresh here pulls a portal over HTTP and files whose records change each time, stages, builds, publishes and
 tidies up, as `milepost refresh` does, but without the orchestrator, which is most of a small refresh's time.
-MILEPOST_DAYS says how many days are simulated (18 where it does not say), MILEPOST_A_DAY how many refreshes a day;
+MILEPOST_DAYS says how many days are simulated (24 where it does not say), MILEPOST_A_DAY how many refreshes a day;
 with MILEPOST_WHOLE=1 each is a whole one. `pytest -s` prints the figures.
 """
 
@@ -29,7 +29,7 @@ from pipelines.supervising import Found, Watch
 
 pytestmark = pytest.mark.slow
 
-DAYS = int(os.environ.get("MILEPOST_DAYS", "18"))
+DAYS = int(os.environ.get("MILEPOST_DAYS", "24"))
 A_DAY = int(os.environ.get("MILEPOST_A_DAY", "1"))
 IS_WHOLE = os.environ.get("MILEPOST_WHOLE") == "1"
 SETTLED = DAYS // 2  # the day from which on nothing may grow
