@@ -50,18 +50,18 @@ Row = dict[str, str]
 class World:
     """The records, staged; each mart is made when it is first asked for, from those that it reads."""
 
-    def __init__(self, records: Path = FOLDER) -> None:
+    def __init__(self) -> None:
         self.con = duckdb.connect(config={"threads": 1})
         build.prelude(self.con)
-        for file in sorted((records / "reference").glob("*.csv")):
+        for file in sorted((FOLDER / "reference").glob("*.csv")):
             options = "header = true, all_varchar = true, nullstr = ''"
             self.con.execute(f"insert into {file.stem} by name select * from read_csv('{file}', {options})")
         sources = [source for (source,) in self.con.execute("select source from reference.sources").fetchall()]
-        received = {file.stem: read(file) for file in sorted((records / "records").glob("*.csv"))}
+        staged = [StagedSource(source, None, f"raw_{source}") for source in sources]
+        received = {file.stem: read(file) for file in sorted((FOLDER / "records").glob("*.csv"))}
         for source in sources:
-            mine = {entity: _of(source, rows) for entity, rows in received.items()}
-            receive(self.con, source, mine)
-        self.findings = stage_all(self.con, [StagedSource(source, None, f"raw_{source}") for source in sources], AT)
+            receive(self.con, source, {entity: _of(source, rows) for entity, rows in received.items()})
+        stage_all(self.con, staged, AT)
         self._made: set[str] = set()
 
     def make(self, name: str) -> None:
@@ -73,7 +73,7 @@ class World:
         self._made.add(name)
 
     def rows(self, mart: str) -> list[Row]:
-        """Every row of a mart, or those that `SHOWN` picks, in the order of all its columns."""
+        """Every row of a mart, or those that `SHOWN` picks, in the order of its key."""
         if mart not in self._made:
             self.make(mart)
         model = catalog.marts()[mart]
@@ -85,10 +85,8 @@ class World:
         """What a measure says, asked in several ways, and which rows it leaves out for which reason."""
         entry = metrics.catalogue()[measure]
         for mart in catalog.marts():
-            named = f"marts.{mart}"
-            if mart not in self._made and (
-                mart in (entry.mart, "clock", "projects", "clients") or named in entry.source
-            ):
+            is_read = mart in (entry.mart, "clock", "projects", "clients") or f"marts.{mart}" in entry.source
+            if is_read and mart not in self._made:
                 self.make(mart)
         told: list[Row] = []
         for asked, question in questions(entry):
@@ -151,8 +149,8 @@ def written(value: Any) -> str:
 
 
 def _place(key: Sequence[str], row: Row) -> tuple[Any, ...]:
-    first = tuple(int(row[name]) if row[name].isdigit() else row[name] for name in key)
-    return (*map(str, first[:1]), *first[1:], *row.values())
+    """Where a row stands: by its key, whose numbers come in their own order, then by all it says."""
+    return (*((len(row[name]) if row[name].isdigit() else 0, row[name]) for name in key), *row.values())
 
 
 def read(file: Path) -> list[Row]:
