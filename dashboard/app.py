@@ -1,71 +1,19 @@
-"""The entry of `streamlit run dashboard/app.py`: which pages there are, and what each is given.
+"""The entry of `streamlit run dashboard/app.py`: who is there, which page they opened, and what it is given.
 
-What stays out: every page's own content (views/) and all reading (data.py).
+What stays out: which pages there are (pages.py), their content (views/), and all reading (data.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import streamlit as st
 
-from dashboard import ahead, controls, data, layout, numbers, signing_in
-from dashboard.access import Sight
+from dashboard import ahead, controls, data, heap, layout, numbers, pages, signing_in
 from dashboard.data import Reading, Store
 from dashboard.filters import Filters
-from dashboard.views import (
-    billing,
-    cash,
-    client,
-    compare,
-    data_health,
-    definitions,
-    flow,
-    handoffs,
-    overview,
-    project,
-    schedule,
-    scope,
-)
+from dashboard.pages import Page
 from models.faults import Fault
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A page: its name, what it answers, what draws it, and which query parameters of its own stay in its link."""
-
-    title: str
-    lead: str
-    draw: Callable[[Reading], None]
-    own: tuple[str, ...] = ()
-
-
-PAGES: dict[str, dict[str, Page]] = {
-    "": {"overview": Page("Overview", overview.LEAD, overview.page)},
-    "Work": {
-        "flow": Page("Flow", flow.LEAD, flow.page),
-        "schedule": Page("Schedule", schedule.LEAD, schedule.page),
-        "scope": Page("Scope", scope.LEAD, scope.page),
-        "handoffs": Page("Hand-offs and documents", handoffs.LEAD, handoffs.page),
-        "compare": Page("Compare", compare.LEAD, compare.page, ("cell",)),
-    },
-    "Money": {
-        "billing": Page("Billing", billing.LEAD, billing.page),
-        "cash": Page("Cash", cash.LEAD, cash.page),
-    },
-    "One by one": {
-        "project": Page("Project", project.LEAD, project.page, ("project",)),
-        "client": Page("Client view", client.LEAD, client.page, ("of",)),
-    },
-    "Trust": {
-        "data-health": Page("Data health", data_health.LEAD, data_health.page),
-        "definitions": Page("Definitions", definitions.LEAD, definitions.page),
-    },
-}
-
-OF_A_CLIENT = Page("Your projects", "Milestones, what is waited for, papers, the next payment.", client.page, ("of",))
 
 
 def main() -> None:
@@ -79,16 +27,16 @@ def main() -> None:
     if viewer is None:
         return
     given: list[Reading] = []
-    offered = _offered(viewer.sight)
+    offered = pages.offered(viewer.sight)
     first = next(iter(next(iter(offered.values()))))
-    pages = {
+    links = {
         heading: [
             st.Page(partial(_run, page, given), title=page.title, url_path=path, default=path == first)
             for path, page in listed.items()
         ]
         for heading, listed in offered.items()
     }
-    shown = st.navigation(pages, expanded=True)
+    shown = st.navigation(links, expanded=True)
     path = shown.url_path or first
     page = next(listed[path] for listed in offered.values() if path in listed)
     controls.use_format()
@@ -119,17 +67,7 @@ def main() -> None:
     given.append(reading)
     with ahead.asking(path, reading):
         shown.run()
-
-
-def _offered(sight: Sight) -> dict[str, dict[str, Page]]:
-    """The pages that are there for a viewer; a client has one, under a name of its own."""
-    if sight.role == "client":
-        return {"": {"client": OF_A_CLIENT}}
-    offered = {
-        heading: {path: page for path, page in listed.items() if sight.may_open(path, heading)}
-        for heading, listed in PAGES.items()
-    }
-    return {heading: listed for heading, listed in offered.items() if listed}
+    heap.settle()
 
 
 def _reading(store: Store, chosen: Filters) -> Reading:
