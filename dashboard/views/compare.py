@@ -126,10 +126,11 @@ def _with_finished_gates(reading: Reading) -> list[str]:
 
 def _asked_of_two(reading: Reading) -> list[Asked]:
     """What will be asked of the two clients who were picked, or are picked where nobody chose."""
-    first = _with_finished_gates(reading)[:2]
-    if len(first) < 2:
+    every = _with_finished_gates(reading)
+    if len(every) < 2:
         return []
-    pair = tuple(st.session_state.get(key, client) for key, client in zip(("two_one", "two_other"), first, strict=True))
+    picked = (st.session_state.get("two_one"), st.session_state.get("two_other"))
+    pair = tuple(one if one in every else first for one, first in zip(picked, every, strict=False))
     where = (("client_id", pair),)
     answers = [Asked("answer", (measure, "client_id"), where) for measure in SIDE_BY_SIDE]
     return [*answers, Asked("curve", ("F1", "client_id"), where)]

@@ -219,10 +219,11 @@ def _survival(reading: Reading) -> None:
         label_visibility="collapsed",
     )  # fmt: skip
     by = by or "playbook"
-    counted = reading.counts("F18", by)
     named = layout.options_of(reading.store)["playbook"]
-    largest = counted[by].head(MOST_LINES).to_list()
-    frame = reading.curve("F18", by).filter(pl.col(by).is_in(largest)).with_columns(pl.col(by).replace(dict(named)))
+    curves = reading.curve("F18", by)
+    approved = curves.group_by(by).agg(pl.col("finished").sum()).filter(pl.col("finished") > 0)
+    largest = approved.sort("finished", by, descending=[True, False])[by].head(MOST_LINES).to_list()
+    frame = curves.filter(pl.col(by).is_in(largest)).with_columns(pl.col(by).replace(dict(named)))
     chosen = charts.chart(
         reading,
         "survival",
