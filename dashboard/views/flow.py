@@ -220,10 +220,8 @@ def _survival(reading: Reading) -> None:
     )  # fmt: skip
     by = by or "playbook"
     named = layout.options_of(reading.store)["playbook"]
-    curves = reading.curve("F18", by)
-    approved = curves.group_by(by).agg(pl.col("finished").sum()).filter(pl.col("finished") > 0)
-    largest = approved.sort("finished", by, descending=[True, False])[by].head(MOST_LINES).to_list()
-    frame = curves.filter(pl.col(by).is_in(largest)).with_columns(pl.col(by).replace(dict(named)))
+    largest = reading.counts("F18", by)[by].head(MOST_LINES).to_list()
+    frame = reading.curve("F18", by).filter(pl.col(by).is_in(largest)).with_columns(pl.col(by).replace(dict(named)))
     chosen = charts.chart(
         reading,
         "survival",

@@ -285,7 +285,7 @@ def test_a_chart_takes_its_colours_from_the_readers_theme_and_follows_a_change_o
     page = context.new_page()
     page.emulate_media(color_scheme="dark")
     page.goto(address)
-    bar = page.locator(".js-plotly-plot .bars .point path").first
+    bar = page.locator(".st-key-chart_throughput .js-plotly-plot .bars .point path").first
     bar.wait_for(state="attached", timeout=60_000)
     schemes: tuple[Literal["light", "dark"], ...] = ("dark", "light", "dark")
     for scheme in schemes:  # as it is opened, and as the reader's system changes while it stands
