@@ -20,6 +20,7 @@ from opened_pages import PAGES, Open, html_of
 from dashboard import ahead, charts, data
 from dashboard.filters import PERIODS, Filters, code
 from dashboard.keeping import Kept
+from dashboard.views.compare import SIDE_BY_SIDE
 from models import build, measure
 from models.measure import Question
 from pipelines import snapshots
@@ -208,6 +209,22 @@ def test_under_other_filters_a_page_finds_all_it_asks_for_asked_ahead(
     monkeypatch.setattr(data, "_answers", Kept(1000, 10**8))
     monkeypatch.setattr(ahead, "_usual", {})
     assert html_of(open_page(full, "overview", {"period": "90d"})) == html_of(shown)
+
+
+def test_compare_asks_about_its_two_clients_beside_and_of_each_measure_once(
+    open_page: Open, full: Path, asked: list[str]
+) -> None:
+    open_page(full, "compare")
+    of_both = [one for one in asked if "('client_id',), (('client_id', (" in one]
+    assert len(of_both) == len({*of_both}) > len(SIDE_BY_SIDE)
+    assert all(one.startswith("ahead") for one in of_both)
+
+
+def test_a_tile_asks_its_number_its_change_and_its_months_at_once(
+    open_page: Open, full: Path, asked: list[str]
+) -> None:
+    open_page(full, "overview")
+    assert [one.split(",")[0] for one in asked if "('B1', ()" in one] == ["page: ('trend'"]
 
 
 def test_while_nobody_opens_a_page_what_lies_one_change_away_is_asked(
