@@ -520,6 +520,7 @@ def _windows_at_once(
 def _windows_apart(
     con: duckdb.DuckDBPyConnection, asked: Asked, starts: list[date], windows: list[tuple[date, date]]
 ) -> pl.DataFrame:
+    """Each window asked by itself, where one statement cannot tell them all."""
     frames = []
     for start, (since, until) in zip(starts, windows, strict=True):
         found = answer(con, replace(asked.question, since=since if asked.measure.window else None, until=until))
